@@ -1,0 +1,55 @@
+/**
+ * Apply as its callers see it: committed entries go in, results come back, per region in order.
+ * The apply pool runs in worker threads; a simulator runs the same FSMs inline.
+ *
+ * INVARIANTS
+ * - A region's tasks are applied by one worker, in the order of the calls.
+ * - A result is told only after its writes (data and apply state, one batch) are in the engine.
+ * - appliedIndex of a region's results never falls, and never passes what was handed in.
+ */
+import type { LogIndex, RegionId, Term } from '../base/ids.ts'
+import type { Entry } from '../raft/types.ts'
+import type { Region } from '../region/region.ts'
+import type { ApplyState } from '../region/state.ts'
+
+export interface ApplyTask {
+  readonly regionId: RegionId
+  /** Contiguous, continuing where the region's previous task ended. */
+  readonly entries: readonly Entry[]
+}
+
+/** A deterministic refusal of a whole entry: the same on every replica. */
+export interface ApplyRejection {
+  readonly index: LogIndex
+  readonly code: 'EpochNotMatch'
+}
+
+export interface ApplyResult {
+  readonly regionId: RegionId
+  readonly appliedIndex: LogIndex
+  readonly appliedTerm: Term
+  /** Ascending by index; empty almost always. */
+  readonly rejections: readonly ApplyRejection[]
+  readonly writtenKeys: number
+  readonly writtenBytes: number
+}
+
+export interface ApplyEvents {
+  /** All results of one worker round. */
+  onApplied(results: ApplyResult[]): void
+  /** Applying failed: fatal to the store. */
+  onFailed(error: Error): void
+}
+
+export interface ApplyClient {
+  /** Starts applying a region from `state`. */
+  register(region: Region, state: ApplyState): void
+  /** Queues into the round. */
+  apply(task: ApplyTask): void
+  /** Stops applying a region; results of earlier tasks still come. */
+  destroy(regionId: RegionId): void
+  /** Ends the round: at most one message to each worker. */
+  flush(): void
+  /** Waits for all handed-in work, then stops the workers. */
+  close(): Promise<void>
+}

@@ -1,0 +1,97 @@
+/**
+ * Operating errors: what callers can meet and act on. Every error that crosses the public API is a
+ * PolyraftError with one of these codes; inside the store a refused request is a RegionError value.
+ */
+import type { PeerId, StoreId } from './ids.ts'
+
+export type ErrorCode =
+  | 'NotLeader'
+  | 'RegionNotFound'
+  | 'KeyNotInRegion'
+  | 'EpochNotMatch'
+  | 'ServerIsBusy'
+  | 'StaleCommand'
+  | 'StoreNotMatch'
+  | 'MismatchPeerId'
+  | 'RaftEntryTooLarge'
+  | 'ReadIndexNotReady'
+  | 'RegionNotInitialized'
+  | 'DiskFull'
+  | 'RecoveryInProgress'
+  | 'Undetermined'
+  | 'Timeout'
+  | 'Closed'
+  | 'Unavailable'
+  | 'Unsupported'
+  | 'KeyEmpty'
+  | 'KeyTooLarge'
+  | 'ValueTooLarge'
+  | 'InvalidRange'
+  | 'InvalidArgument'
+  | 'UnknownColumnFamily'
+  | 'ClusterIdMismatch'
+  | 'NotBootstrapped'
+  | 'AlreadyBootstrapped'
+  | 'StoreTombstone'
+  | 'NotFound'
+  | 'DataDirLocked'
+  | 'DataDirMismatch'
+  | 'DataDirUnusable'
+  | 'AddressInUse'
+  | 'ConfigInvalid'
+  | 'Corruption'
+  | 'DiskError'
+  | 'Internal'
+
+const RETRYABLE: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
+  'NotLeader',
+  'RegionNotFound',
+  'KeyNotInRegion',
+  'EpochNotMatch',
+  'ServerIsBusy',
+  'StaleCommand',
+  'StoreNotMatch',
+  'MismatchPeerId',
+  'ReadIndexNotReady',
+  'RegionNotInitialized',
+  'RecoveryInProgress',
+  'Unavailable',
+  'NotBootstrapped',
+])
+
+export class PolyraftError extends Error {
+  override readonly name = 'PolyraftError'
+  readonly code: ErrorCode
+  /** True when the same call may succeed later without having had an effect now. */
+  readonly retryable: boolean
+  readonly data: Readonly<Record<string, unknown>>
+
+  constructor(
+    code: ErrorCode,
+    message: string,
+    data: Readonly<Record<string, unknown>> = {},
+    options?: { cause?: unknown },
+  ) {
+    super(message, options)
+    this.code = code
+    this.retryable = RETRYABLE.has(code)
+    this.data = data
+  }
+}
+
+/** Where a peer lives, as errors tell it. */
+export interface PeerHint {
+  readonly id: PeerId
+  readonly storeId: StoreId
+}
+
+/** Message of anything thrown, for one-line reports. */
+export function errorMessage(error: unknown): string {
+  return error instanceof Error ? error.message : String(error)
+}
+
+/** `code` of a Node system error (`ENOENT`, …), if it is one. */
+export function systemErrorCode(error: unknown): string | undefined {
+  const code = (error as { code?: unknown } | null | undefined)?.code
+  return typeof code === 'string' ? code : undefined
+}

@@ -1,0 +1,23 @@
+/** Limits that hold everywhere, in one place, with the relations between them asserted. Bytes. */
+import { assert } from './assert.ts'
+
+export const KIB = 1024
+export const MIB = 1024 * KIB
+export const GIB = 1024 * MIB
+
+/** Longest user key. */
+export const KEY_BYTES_MAX = 8 * KIB
+/** Largest raft entry, so also the largest value less its header. */
+export const ENTRY_BYTES_MAX = 8 * MIB
+/** Largest store-to-store frame: an entry at its limit plus everything around it. */
+export const FRAME_BYTES_MAX = 64 * MIB
+/** Largest gRPC message taken or sent. */
+export const GRPC_MESSAGE_BYTES_MAX = 64 * MIB
+/** Rows that one RawScan answers at most. */
+export const SCAN_ROWS_MAX = 10_240
+/** Bytes after which one RawScan answer ends, so that it fits a message. */
+export const SCAN_BYTES_MAX = 16 * MIB
+
+assert(KEY_BYTES_MAX < ENTRY_BYTES_MAX, 'a key fits an entry')
+assert(ENTRY_BYTES_MAX * 2 <= FRAME_BYTES_MAX, 'an entry fits a frame')
+assert(SCAN_BYTES_MAX + ENTRY_BYTES_MAX <= GRPC_MESSAGE_BYTES_MAX, 'a scan answer fits a message')

@@ -1,0 +1,73 @@
+/**
+ * The KV engine: an ordered map per column family, atomic batches over families, iterators that see
+ * one moment. Synchronous where the caller's thread does the work, asynchronous where it may wait.
+ *
+ * INVARIANTS
+ * - A batch is applied whole or not at all, and consumed by write().
+ * - write({ sync: true }) and sync() return only when everything written before is on disk.
+ * - After a failed write the engine is broken: every later write throws EngineBroken (`DiskError`).
+ * - Keys are never empty; operating on a closed engine throws `Closed`, never crashes.
+ */
+
+/** Column families by number: hot paths and raft entries carry the number. */
+export const ColumnFamily = { Default: 0, Lock: 1, Write: 2, Raft: 3 } as const
+export type ColumnFamily = (typeof ColumnFamily)[keyof typeof ColumnFamily]
+export const COLUMN_FAMILY_NAMES = ['default', 'lock', 'write', 'raft'] as const
+
+export interface KvBatch {
+  put(cf: ColumnFamily, key: Uint8Array, value: Uint8Array): void
+  delete(cf: ColumnFamily, key: Uint8Array): void
+  /** Operations so far. */
+  readonly length: number
+  /** Key and value bytes so far. */
+  readonly bytes: number
+}
+
+export interface ScanOptions {
+  /** Inclusive lower bound. */
+  readonly start: Buffer
+  /** Exclusive upper bound. */
+  readonly end: Buffer
+  readonly limit: number
+  /** Ends the scan after the row that reaches this many bytes. */
+  readonly bytesMax: number
+  readonly reverse: boolean
+  readonly keysOnly: boolean
+}
+
+export interface ScanResult {
+  /** key, value, key, value, …; values are empty for keysOnly. */
+  readonly rows: Buffer[]
+  /** False when limit or bytesMax ended the scan before the range did. */
+  readonly complete: boolean
+}
+
+export interface KvReader {
+  get(cf: ColumnFamily, key: Uint8Array): Buffer | undefined
+  /** Values in the order of the keys. One call into the engine. */
+  getMany(cf: ColumnFamily, keys: readonly Uint8Array[]): (Buffer | undefined)[]
+  /** Reads at one moment, the call's; runs off the calling thread. */
+  scan(cf: ColumnFamily, options: ScanOptions): Promise<ScanResult>
+  /** The same on the calling thread: start-up and tests. */
+  scanSync(cf: ColumnFamily, options: ScanOptions): ScanResult
+}
+
+export interface KvEngine extends KvReader {
+  newBatch(): KvBatch
+  /** Writes on the calling thread. */
+  write(batch: KvBatch, options: { readonly sync: boolean }): void
+  /** Barrier: everything written before this call is on disk when it returns. */
+  sync(): void
+  /** Deletes [start, end) of one family. Not atomic with a batch and not synced. */
+  deleteRange(cf: ColumnFamily, start: Buffer, end: Buffer): void
+  /** Bytes on disk and in memory, for status and metrics; engine-specific names. */
+  stats(): Record<string, number>
+  /** Waits for what is in flight, then closes. Attached engines only detach. Idempotent. */
+  close(): Promise<void>
+}
+
+/** An engine that other threads can attach to. */
+export interface SharedKvEngine extends KvEngine {
+  /** Passed to a worker thread, which calls attach(handle) there. */
+  readonly handle: bigint
+}

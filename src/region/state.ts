@@ -1,0 +1,134 @@
+/**
+ * Durable state of a store and its regions, as kept in the KV engine, each behind a version byte:
+ *
+ *   store ident   u8 version=1 | u64 cluster | u64 store | u8 adopted
+ *   region state  u8 version=1 | u8 kind | region
+ *   apply state   u8 version=1 | u64 applied | u64 applied term | u64 truncated index | u64 truncated term
+ *   region        u64 id | u64 conf_ver | u64 version | bytes start | bytes end
+ *                 | u32 n | n × (u64 peer | u64 store | u8 role)
+ */
+import { ByteReader, ByteWriter } from '../base/codec.ts'
+import { PolyraftError } from '../base/errors.ts'
+import type { ClusterId, LogIndex, StoreId, Term } from '../base/ids.ts'
+import type { Peer, PeerRole, Region } from './region.ts'
+
+const VERSION = 1
+
+/** A region's log begins behind this index and term, so that index 0 and term 0 mean "nothing". */
+export const INITIAL_LOG_INDEX: LogIndex = 5
+export const INITIAL_LOG_TERM: Term = 5
+
+export interface StoreIdent {
+  readonly clusterId: ClusterId
+  readonly storeId: StoreId
+  /** The regions that bootstrap gave this store are on disk (or it was given none). */
+  readonly adopted: boolean
+}
+
+export const RegionStateKind = { Normal: 0, Applying: 1, Tombstone: 2, Merging: 3 } as const
+export type RegionStateKind = (typeof RegionStateKind)[keyof typeof RegionStateKind]
+
+export interface RegionState {
+  readonly kind: RegionStateKind
+  readonly region: Region
+}
+
+export interface ApplyState {
+  readonly appliedIndex: LogIndex
+  readonly appliedTerm: Term
+  readonly truncatedIndex: LogIndex
+  readonly truncatedTerm: Term
+}
+
+export const INITIAL_APPLY_STATE: ApplyState = {
+  appliedIndex: INITIAL_LOG_INDEX,
+  appliedTerm: INITIAL_LOG_TERM,
+  truncatedIndex: INITIAL_LOG_INDEX,
+  truncatedTerm: INITIAL_LOG_TERM,
+}
+
+function open(bytes: Buffer, what: string): ByteReader {
+  const reader = new ByteReader(bytes, what)
+  const version = reader.u8()
+  if (version !== VERSION) {
+    throw new PolyraftError(
+      'DataDirMismatch',
+      `${what} has format ${version}, this program reads ${VERSION}: use the version that wrote it`,
+    )
+  }
+  return reader
+}
+
+function close<T>(reader: ByteReader, what: string, value: T): T {
+  if (reader.remaining !== 0) {
+    throw new PolyraftError('Corruption', `${what}: ${reader.remaining} bytes behind its end`)
+  }
+  return value
+}
+
+export function encodeStoreIdent(ident: StoreIdent): Buffer {
+  const writer = new ByteWriter(18)
+  return writer
+    .u8(VERSION)
+    .u64(ident.clusterId)
+    .u64(ident.storeId)
+    .u8(ident.adopted ? 1 : 0)
+    .take()
+}
+
+export function decodeStoreIdent(bytes: Buffer): StoreIdent {
+  const reader = open(bytes, 'store ident')
+  const ident = { clusterId: reader.u64(), storeId: reader.u64(), adopted: reader.u8() === 1 }
+  return close(reader, 'store ident', ident)
+}
+
+export function writeRegion(writer: ByteWriter, region: Region): void {
+  writer.u64(region.id).u64(region.epoch.confVer).u64(region.epoch.version)
+  writer.bytes(region.startKey).bytes(region.endKey).u32(region.peers.length)
+  for (const peer of region.peers) writer.u64(peer.id).u64(peer.storeId).u8(peer.role)
+}
+
+export function readRegion(reader: ByteReader): Region {
+  const id = reader.u64()
+  const epoch = { confVer: reader.u64(), version: reader.u64() }
+  const startKey = Buffer.from(reader.bytes())
+  const endKey = Buffer.from(reader.bytes())
+  const peers: Peer[] = []
+  for (let left = reader.u32(); left > 0; left--) {
+    peers.push({ id: reader.u64(), storeId: reader.u64(), role: reader.u8() as PeerRole })
+  }
+  return { id, startKey, endKey, epoch, peers }
+}
+
+export function encodeRegionState(state: RegionState): Buffer {
+  const writer = new ByteWriter(128)
+  writer.u8(VERSION).u8(state.kind)
+  writeRegion(writer, state.region)
+  return writer.take()
+}
+
+export function decodeRegionState(bytes: Buffer): RegionState {
+  const reader = open(bytes, 'region state')
+  const kind = reader.u8() as RegionStateKind
+  return close(reader, 'region state', { kind, region: readRegion(reader) })
+}
+
+export function encodeApplyState(state: ApplyState): Buffer {
+  return new ByteWriter(33)
+    .u8(VERSION)
+    .u64(state.appliedIndex)
+    .u64(state.appliedTerm)
+    .u64(state.truncatedIndex)
+    .u64(state.truncatedTerm)
+    .take()
+}
+
+export function decodeApplyState(bytes: Buffer): ApplyState {
+  const reader = open(bytes, 'apply state')
+  return close(reader, 'apply state', {
+    appliedIndex: reader.u64(),
+    appliedTerm: reader.u64(),
+    truncatedIndex: reader.u64(),
+    truncatedTerm: reader.u64(),
+  })
+}

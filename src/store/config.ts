@@ -1,0 +1,81 @@
+/**
+ * Settings of one store, with their defaults: the one place where a default is named. Times are
+ * milliseconds, sizes bytes. The TOML file of `polyraft server` maps onto this.
+ */
+
+import { assert } from '../base/assert.ts'
+import { GIB, KIB, MIB } from '../base/limits.ts'
+
+export interface StoreConfig {
+  // [raftstore]
+  /** Length of a raft tick. TiKV's default is 1 s; a shorter one resumes writes sooner. */
+  readonly raftBaseTickIntervalMs: number
+  readonly raftHeartbeatTicks: number
+  readonly raftElectionTimeoutTicks: number
+  /** Longest time that a leader answers reads without asking its followers. */
+  readonly raftStoreMaxLeaderLeaseMs: number
+  readonly raftMaxSizePerMsg: number
+  readonly raftMaxInflightMsgs: number
+  readonly raftEntryMaxSize: number
+  /** Messages of one region that one round handles. */
+  readonly messagesPerTick: number
+  /** Regions that one round handles. */
+  readonly storeMaxBatchSize: number
+  /** Messages that wait for one region; more are answered ServerIsBusy. */
+  readonly mailboxCapacity: number
+  /** Readies of one region that may wait for their fsync before batching holds back. */
+  readonly unpersistedReadiesMax: number
+  /** Store writer threads; 0 = write in the poller. */
+  readonly storeIoPoolSize: number
+  readonly applyPoolSize: number
+  /** Bytes of requests in the store that were not answered yet; above it ServerIsBusy. */
+  readonly inflightBytesMax: number
+  readonly pdHeartbeatTickIntervalMs: number
+  readonly pdStoreHeartbeatTickIntervalMs: number
+  // [raft-engine]
+  readonly raftLogSegmentBytes: number
+  /** Memory for log entries over all regions. */
+  readonly raftLogCacheBytes: number
+  // [rocksdb]
+  readonly rocksdbBlockCacheBytes: number
+  readonly rocksdbWriteBufferBytes: number
+}
+
+export function defaultStoreConfig(): StoreConfig {
+  return {
+    raftBaseTickIntervalMs: 100,
+    raftHeartbeatTicks: 2,
+    raftElectionTimeoutTicks: 10,
+    raftStoreMaxLeaderLeaseMs: 900,
+    raftMaxSizePerMsg: MIB,
+    raftMaxInflightMsgs: 256,
+    raftEntryMaxSize: 8 * MIB,
+    messagesPerTick: 4096,
+    storeMaxBatchSize: 256,
+    mailboxCapacity: 40_960,
+    unpersistedReadiesMax: 1,
+    storeIoPoolSize: 1,
+    applyPoolSize: 1,
+    inflightBytesMax: GIB / 4,
+    pdHeartbeatTickIntervalMs: 60_000,
+    pdStoreHeartbeatTickIntervalMs: 10_000,
+    raftLogSegmentBytes: 64 * MIB,
+    raftLogCacheBytes: 32 * MIB,
+    rocksdbBlockCacheBytes: 32 * MIB,
+    rocksdbWriteBufferBytes: 16 * MIB,
+  }
+}
+
+/** Relations between settings that safety rests on. */
+export function mustBeSafeConfig(config: StoreConfig): void {
+  const electionMs = config.raftBaseTickIntervalMs * config.raftElectionTimeoutTicks
+  assert(
+    config.raftStoreMaxLeaderLeaseMs <= electionMs - config.raftBaseTickIntervalMs,
+    'the leader lease is at least one tick shorter than the election time-out',
+  )
+  assert(
+    config.raftHeartbeatTicks < config.raftElectionTimeoutTicks,
+    'heartbeats come more often than elections time out',
+  )
+  assert(config.raftEntryMaxSize >= KIB, 'an entry holds at least a small command')
+}
