@@ -1,7 +1,9 @@
 /** A growing little-endian writer and its reader: the base of the small on-disk and thread codecs. */
 
-import { readU64LE, writeU64LE } from './bytes.ts'
+import { EMPTY_BYTES, readU64LE, writeU64LE } from './bytes.ts'
 import { PolyraftError } from './errors.ts'
+
+const CAPACITY_MIN = 64
 
 export class ByteWriter {
   #bytes: Buffer
@@ -65,7 +67,7 @@ export class ByteWriter {
   /** What was written, without a copy; the writer starts anew on fresh memory. */
   take(): Buffer {
     const taken = this.#bytes.subarray(0, this.#length)
-    this.#bytes = Buffer.allocUnsafeSlow(256)
+    this.#bytes = EMPTY_BYTES
     this.#length = 0
     return taken
   }
@@ -82,7 +84,7 @@ export class ByteWriter {
   #reserve(count: number): void {
     const wanted = this.#length + count
     if (wanted <= this.#bytes.length) return
-    const larger = Buffer.allocUnsafeSlow(Math.max(wanted, this.#bytes.length * 2))
+    const larger = Buffer.allocUnsafeSlow(Math.max(wanted, this.#bytes.length * 2, CAPACITY_MIN))
     this.#bytes.copy(larger, 0, 0, this.#length)
     this.#bytes = larger
   }

@@ -1,0 +1,111 @@
+/**
+ * Apply's state of one region: how far it is, what it works at, and what it did since the last
+ * write. Behaviour is in the runner and in the pipeline.
+ *
+ * INVARIANTS
+ * - appliedIndex rises by one with each entry; the state on disk never shows half an entry.
+ * - `region` is undefined before registration and after destruction; no entry is applied then.
+ */
+import { assert } from '../base/assert.ts'
+import type { LogIndex, RegionId, Term } from '../base/ids.ts'
+import type { Fsm } from '../batch-system/fsm.ts'
+import { Mailbox } from '../batch-system/mailbox.ts'
+import type { Region } from '../region/region.ts'
+import { type ApplyState, encodeApplyState } from '../region/state.ts'
+import type { ApplyRejection, ApplyResult, ApplyTask } from './port.ts'
+
+/** Messages keep the order of the calls, so a region may be destroyed and come again. */
+export type ApplyMessage =
+  | { readonly kind: 'apply'; readonly task: ApplyTask }
+  | { readonly kind: 'register'; readonly region: Region; readonly state: ApplyState }
+  | { readonly kind: 'destroy' }
+
+/** Committed entries are never refused: the peer bounds how far committed runs ahead of applied. */
+const MAILBOX_CAPACITY = Number.MAX_SAFE_INTEGER
+const NO_REJECTIONS: readonly ApplyRejection[] = []
+
+export class ApplyFsm implements Fsm<ApplyMessage> {
+  readonly id: RegionId
+  readonly mailbox = new Mailbox<ApplyMessage>(MAILBOX_CAPACITY)
+  region: Region | undefined = undefined
+  appliedIndex: LogIndex = 0
+  appliedTerm: Term = 0
+  /** The task in work and its next entry: a region that gives way goes on from here. */
+  task: ApplyTask | undefined = undefined
+  position = 0
+  /** Stands in the runner's list of regions to write and answer. */
+  dirty = false
+  #truncatedIndex: LogIndex = 0
+  #truncatedTerm: Term = 0
+  // Since the last write
+  #advanced = false
+  #ops = 0
+  #bytes = 0
+  #rejections: ApplyRejection[] | undefined = undefined
+
+  constructor(id: RegionId) {
+    this.id = id
+  }
+
+  become(region: Region, state: ApplyState): void {
+    assert(this.region === undefined, `region ${this.id} is registered once`)
+    assert(region.id === this.id, `region ${region.id} is registered under its own id`)
+    assert(
+      state.truncatedIndex <= state.appliedIndex,
+      `region ${this.id}: log truncated at ${state.truncatedIndex}, above applied ${state.appliedIndex}`,
+    )
+    this.region = region
+    this.appliedIndex = state.appliedIndex
+    this.appliedTerm = state.appliedTerm
+    this.#truncatedIndex = state.truncatedIndex
+    this.#truncatedTerm = state.truncatedTerm
+  }
+
+  becomeDestroyed(): void {
+    assert(this.region !== undefined, `region ${this.id} is destroyed once`)
+    assert(!this.dirty && this.task === undefined, 'a region is destroyed behind its work')
+    this.region = undefined
+  }
+
+  /** An entry was staged whole: `ops` and `bytes` are what it added to the batch. */
+  advance(index: LogIndex, term: Term, ops: number, bytes: number): void {
+    this.appliedIndex = index
+    this.appliedTerm = term
+    this.#advanced = true
+    this.#ops += ops
+    this.#bytes += bytes
+  }
+
+  reject(rejection: ApplyRejection): void {
+    this.#rejections ??= []
+    this.#rejections.push(rejection)
+  }
+
+  /** The apply state to write with what was staged, or undefined when nothing was. */
+  takeStateToWrite(): Buffer | undefined {
+    if (!this.#advanced) return undefined
+    this.#advanced = false
+    return encodeApplyState({
+      appliedIndex: this.appliedIndex,
+      appliedTerm: this.appliedTerm,
+      truncatedIndex: this.#truncatedIndex,
+      truncatedTerm: this.#truncatedTerm,
+    })
+  }
+
+  /** What was done since the last result; call after the write. */
+  takeResult(): ApplyResult {
+    const result = {
+      regionId: this.id,
+      appliedIndex: this.appliedIndex,
+      appliedTerm: this.appliedTerm,
+      rejections: this.#rejections ?? NO_REJECTIONS,
+      writtenKeys: this.#ops,
+      writtenBytes: this.#bytes,
+    }
+    this.#ops = 0
+    this.#bytes = 0
+    this.#rejections = undefined
+    return result
+  }
+}

@@ -1,0 +1,220 @@
+/**
+ * The core of an apply worker, free of threads: regions with committed entries are served in
+ * rounds, all into one batch, so that one engine write serves many regions.
+ *
+ *   turn of a region:   entry → decode → check → stage ─┐  (applyEntry)
+ *   turn of the next:   entry → decode → check → stage ─┼─▶ commit: apply states + batch, one write
+ *                       …                              ─┘   effects, then answers: onApplied
+ *
+ * INVARIANTS
+ * - Entries of a region and the apply state that counts them are in one batch: after a crash the
+ *   state on disk is exactly as far as the data.
+ * - The batch is written between entries only, never within one.
+ * - A result leaves after the write that holds all it tells of.
+ * - A region that has much to do gives way to the others after an early write.
+ * - Nothing here depends on anything but the entries: replicas that apply the same entries hold the
+ *   same data. Time decides only when a batch ends.
+ */
+import { assert, unreachable } from '../base/assert.ts'
+import type { Clock, RoundScheduler } from '../base/clock.ts'
+import type { RegionId } from '../base/ids.ts'
+import type { PollHandler } from '../batch-system/fsm.ts'
+import { Poller } from '../batch-system/poller.ts'
+import type { KvEngine } from '../engine/port.ts'
+import type { Entry } from '../raft/types.ts'
+import { applyStateKey } from '../region/keys.ts'
+import type { Region } from '../region/region.ts'
+import type { ApplyState } from '../region/state.ts'
+import { applyEntry, Stager } from './apply-entry.ts'
+import { ApplyFsm, type ApplyMessage } from './apply-fsm.ts'
+import { type ApplyLimits, DEFAULT_APPLY_LIMITS } from './limits.ts'
+import type { ApplyResult, ApplyTask } from './port.ts'
+
+/** WAL without fsync: after a crash the raft log holds what the engine lost. */
+const UNSYNCED = { sync: false } as const
+
+export interface ApplyRunnerOptions {
+  readonly engine: Pick<KvEngine, 'newBatch' | 'write'>
+  readonly clock: Clock
+  readonly scheduler: RoundScheduler
+  readonly limits?: ApplyLimits
+  /** Called from within a round, after each write. The array is the receiver's. */
+  onApplied(results: ApplyResult[]): void
+}
+
+export class ApplyRunner implements PollHandler<ApplyFsm, never> {
+  readonly #options: ApplyRunnerOptions
+  readonly #limits: ApplyLimits
+  readonly #poller: Poller<ApplyFsm, never>
+  readonly #fsms = new Map<RegionId, ApplyFsm>()
+  readonly #stager: Stager
+  /** Regions that the next write concerns. */
+  readonly #dirty: ApplyFsm[] = []
+  // The turn of one region
+  #turnStartMs = 0
+  #turnBytes = 0
+
+  constructor(options: ApplyRunnerOptions) {
+    this.#options = options
+    this.#limits = options.limits ?? DEFAULT_APPLY_LIMITS
+    this.#stager = new Stager(options.engine.newBatch())
+    this.#poller = new Poller({
+      scheduler: options.scheduler,
+      handler: this,
+      batchMax: this.#limits.regionsMax,
+      messagesMax: this.#limits.tasksMax,
+    })
+  }
+
+  /** Nothing is left to do. */
+  get idle(): boolean {
+    return this.#poller.activeCount === 0
+  }
+
+  register(region: Region, state: ApplyState): void {
+    let fsm = this.#fsms.get(region.id)
+    if (fsm === undefined) {
+      fsm = new ApplyFsm(region.id)
+      this.#fsms.set(region.id, fsm)
+    }
+    this.#send(fsm, { kind: 'register', region, state })
+  }
+
+  apply(task: ApplyTask): void {
+    this.#send(this.#mustFind(task.regionId), { kind: 'apply', task })
+  }
+
+  destroy(regionId: RegionId): void {
+    this.#send(this.#mustFind(regionId), { kind: 'destroy' })
+  }
+
+  /** Runs one round now, for those who drive by hand; true while work is left. */
+  runRound(): boolean {
+    return this.#poller.runRound()
+  }
+
+  begin(): void {
+    assert(this.#dirty.length === 0, 'a round ends with everything written')
+  }
+
+  handleControl(): void {
+    assert(false, 'apply has no control FSM')
+  }
+
+  handleNormal(fsm: ApplyFsm, tasksMax: number): void {
+    this.#turnStartMs = this.#options.clock.monotonicMs()
+    this.#turnBytes = 0
+    for (let tasks = 0; tasks < tasksMax; tasks++) {
+      if (fsm.task === undefined && !this.#takeTask(fsm)) return
+      if (!this.#applyTask(fsm)) break
+    }
+    // Gave way in the middle of a task: the mailbox alone does not tell.
+    if (fsm.task !== undefined) this.#poller.notify(fsm)
+  }
+
+  lightEnd(): void {
+    this.#commit()
+  }
+
+  end(): void {}
+
+  #send(fsm: ApplyFsm, message: ApplyMessage): void {
+    fsm.mailbox.pushForced(message)
+    this.#poller.notify(fsm)
+  }
+
+  #mustFind(regionId: RegionId): ApplyFsm {
+    const fsm = this.#fsms.get(regionId)
+    assert(fsm !== undefined, `region ${regionId} is registered with apply before it has work`)
+    return fsm
+  }
+
+  /** Handles messages up to the next task; false when there is none. */
+  #takeTask(fsm: ApplyFsm): boolean {
+    for (let m = fsm.mailbox.take(); m !== undefined; m = fsm.mailbox.take()) {
+      switch (m.kind) {
+        case 'apply':
+          assert(fsm.region !== undefined, `region ${fsm.id} is not destroyed when it has work`)
+          fsm.task = m.task
+          fsm.position = 0
+          return true
+        case 'register':
+          fsm.become(m.region, m.state)
+          break
+        case 'destroy':
+          this.#destroy(fsm)
+          break
+        default:
+          unreachable(m)
+      }
+    }
+    return false
+  }
+
+  /** Applies what is left of the task; false when the region has to give way. */
+  // @hot
+  #applyTask(fsm: ApplyFsm): boolean {
+    const { entries } = fsm.task!
+    let goesOn = true
+    while (goesOn && fsm.position < entries.length) {
+      this.#stage(fsm, entries[fsm.position++]!)
+      if (!this.#batchFull()) continue
+      this.#commit()
+      goesOn = !this.#turnOver()
+    }
+    if (fsm.position === entries.length) fsm.task = undefined
+    return goesOn
+  }
+
+  #stage(fsm: ApplyFsm, entry: Entry): void {
+    this.#markDirty(fsm)
+    const before = this.#stager.batch.bytes
+    applyEntry(fsm, entry, this.#stager)
+    this.#turnBytes += this.#stager.batch.bytes - before
+  }
+
+  #batchFull(): boolean {
+    const { batch } = this.#stager
+    return batch.length > this.#limits.batchOpsMax || batch.bytes >= this.#limits.batchBytesMax
+  }
+
+  #turnOver(): boolean {
+    if (this.#turnBytes >= this.#limits.yieldBytes) return true
+    return this.#options.clock.monotonicMs() - this.#turnStartMs >= this.#limits.yieldMs
+  }
+
+  #markDirty(fsm: ApplyFsm): void {
+    if (fsm.dirty) return
+    fsm.dirty = true
+    this.#dirty.push(fsm)
+  }
+
+  /** Writes what was staged, then answers every region that it concerns. */
+  #commit(): void {
+    if (this.#dirty.length === 0) return
+    const stager = this.#stager
+    for (const fsm of this.#dirty) {
+      const state = fsm.takeStateToWrite()
+      if (state !== undefined) stager.putState(applyStateKey(fsm.id), state)
+    }
+    if (stager.batch.length > 0) {
+      this.#options.engine.write(stager.batch, UNSYNCED)
+      stager.batch = this.#options.engine.newBatch()
+    }
+    const results: ApplyResult[] = []
+    for (const fsm of this.#dirty) {
+      fsm.dirty = false
+      results.push(fsm.takeResult())
+    }
+    this.#dirty.length = 0
+    this.#options.onApplied(results)
+  }
+
+  /** Rare, so it writes at once: the region leaves with nothing in the air. */
+  #destroy(fsm: ApplyFsm): void {
+    this.#commit()
+    fsm.becomeDestroyed()
+    // Registered again behind its destruction: then the messages go on in order.
+    if (fsm.mailbox.length === 0) this.#fsms.delete(fsm.id)
+  }
+}

@@ -1,0 +1,107 @@
+/**
+ * Apply on the caller's thread, for simulators, tests and stores without workers: the same core as
+ * a worker's, in a world without threads.
+ *
+ * Either flush() applies all that is queued and tells the results before it returns, or (with
+ * `pumped`) nothing happens until pump(): a simulator then decides when this "thread" runs.
+ */
+import { assert } from '../base/assert.ts'
+import type { Clock } from '../base/clock.ts'
+import { PolyraftError } from '../base/errors.ts'
+import type { RegionId } from '../base/ids.ts'
+import type { KvEngine } from '../engine/port.ts'
+import type { Region } from '../region/region.ts'
+import type { ApplyState } from '../region/state.ts'
+import { ApplyRunner } from './apply-runner.ts'
+import type { ApplyLimits } from './limits.ts'
+import type { ApplyClient, ApplyEvents, ApplyResult, ApplyTask } from './port.ts'
+
+export interface InlineApplyOptions {
+  readonly engine: Pick<KvEngine, 'newBatch' | 'write'>
+  readonly clock: Clock
+  readonly events: ApplyEvents
+  readonly limits?: ApplyLimits
+  /** Default false: flush() does the work. */
+  readonly pumped?: boolean
+}
+
+/** Rounds are run by hand. */
+const NO_SCHEDULER = { schedule: () => {} }
+
+export class InlineApplyClient implements ApplyClient {
+  readonly #events: ApplyEvents
+  readonly #pumped: boolean
+  readonly #runner: ApplyRunner
+  /** Calls of this round: they reach the runner on flush, as they reach a worker. */
+  #round: (() => void)[] = []
+  #results: ApplyResult[][] = []
+  #failed = false
+  #closed = false
+
+  constructor(options: InlineApplyOptions) {
+    this.#events = options.events
+    this.#pumped = options.pumped ?? false
+    this.#runner = new ApplyRunner({
+      engine: options.engine,
+      clock: options.clock,
+      scheduler: NO_SCHEDULER,
+      ...(options.limits && { limits: options.limits }),
+      onApplied: (results) => this.#results.push(results),
+    })
+  }
+
+  register(region: Region, state: ApplyState): void {
+    this.#queue(() => this.#runner.register(region, state))
+  }
+
+  apply(task: ApplyTask): void {
+    assert(task.entries.length > 0, 'a task has entries')
+    this.#queue(() => this.#runner.apply(task))
+  }
+
+  destroy(regionId: RegionId): void {
+    this.#queue(() => this.#runner.destroy(regionId))
+  }
+
+  flush(): void {
+    this.#guard(() => {
+      for (const call of this.#round.splice(0)) call()
+    })
+    if (this.#pumped) return
+    while (this.pump()) {}
+  }
+
+  /** Runs one round and tells its results; true while work is left. */
+  pump(): boolean {
+    let more = false
+    this.#guard(() => {
+      more = this.#runner.runRound()
+    })
+    // What was written before a failure is told: it happened.
+    for (const results of this.#results.splice(0)) this.#events.onApplied(results)
+    return more
+  }
+
+  async close(): Promise<void> {
+    if (this.#closed) return
+    this.flush()
+    while (this.pump()) {}
+    this.#closed = true
+  }
+
+  #queue(call: () => void): void {
+    if (this.#closed) throw new PolyraftError('Closed', 'apply is closed')
+    this.#round.push(call)
+  }
+
+  /** As a worker does: the first error is told, and nothing runs after it. */
+  #guard(run: () => void): void {
+    if (this.#failed) return
+    try {
+      run()
+    } catch (error) {
+      this.#failed = true
+      this.#events.onFailed(error as Error)
+    }
+  }
+}

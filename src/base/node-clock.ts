@@ -1,0 +1,18 @@
+/** The machine's clock and chance, and rounds on its event loop. */
+import type { Clock, Random, RoundScheduler } from './clock.ts'
+
+export const machineClock: Clock = {
+  monotonicMs: () => performance.now(),
+  wallMs: () => Date.now(),
+}
+
+export const machineRandom: Random = {
+  below: (bound) => Math.floor(Math.random() * bound),
+}
+
+/** setImmediate runs behind everything that one poll of the event loop brought: one round serves it. */
+export const eventLoopScheduler: RoundScheduler = {
+  schedule: (run) => {
+    setImmediate(run)
+  },
+}

@@ -1,0 +1,97 @@
+/** A three-store polyraft as users run it (`polyraft up`), in a child process, for benchmarks. */
+import { type ChildProcess, spawn } from 'node:child_process'
+import { readFileSync } from 'node:fs'
+import { createServer } from 'node:net'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { builtUrl } from '../base/built-url.ts'
+
+const STORES = 3
+const READY_MS_MAX = 60_000
+
+interface Pids {
+  readonly pd: number
+  readonly stores: readonly { readonly pid: number }[]
+}
+
+export class ClusterProcess {
+  readonly dir: string
+  readonly pd: string
+  readonly #child: ChildProcess
+
+  /** Ports basePort … basePort + 6. */
+  static async start(dir: string, basePort: number, regions: number): Promise<ClusterProcess> {
+    const child = spawn(
+      process.execPath,
+      [
+        fileURLToPath(builtUrl('server/main.js')),
+        'up',
+        ...['--dir', dir, '--stores', `${STORES}`, '--regions', `${regions}`, '--no-restart'],
+        ...['--pd-port', `${basePort}`, '--store-port', `${basePort + 1}`],
+        ...['--status-port', `${basePort + 1 + STORES}`],
+      ],
+      { stdio: ['ignore', 'pipe', 'inherit'] },
+    )
+    await ready(child)
+    return new ClusterProcess(dir, `127.0.0.1:${basePort}`, child)
+  }
+
+  private constructor(dir: string, pd: string, child: ChildProcess) {
+    this.dir = dir
+    this.pd = pd
+    this.#child = child
+  }
+
+  get pids(): { pd: number; stores: number[] } {
+    const { pd, stores } = JSON.parse(readFileSync(join(this.dir, 'pids.json'), 'utf8')) as Pids
+    return { pd, stores: stores.map(({ pid }) => pid) }
+  }
+
+  async stop(): Promise<void> {
+    if (this.#child.exitCode !== null) return
+    const ended = new Promise((resolve) => this.#child.once('exit', resolve))
+    this.#child.kill('SIGTERM')
+    await ended
+  }
+}
+
+function ready(child: ChildProcess): Promise<void> {
+  return new Promise((resolve, reject) => {
+    let output = ''
+    const late = setTimeout(() => {
+      child.kill('SIGTERM')
+      reject(new Error(`the cluster was not ready within ${READY_MS_MAX / 1000} s:\n${output}`))
+    }, READY_MS_MAX)
+    child.once('exit', (code) => {
+      clearTimeout(late)
+      reject(new Error(`polyraft up ended with ${code}:\n${output}`))
+    })
+    child.stdout!.on('data', (chunk: Buffer) => {
+      output += chunk.toString()
+      if (!/^ready/m.test(output)) return
+      clearTimeout(late)
+      resolve()
+    })
+  })
+}
+
+/** The first of `count` ports in a row that are free just now. */
+export async function freePortBlock(count: number): Promise<number> {
+  const attempts = 50
+  for (let attempt = 0; attempt < attempts; attempt++) {
+    const first = 21_000 + Math.floor(Math.random() * 10_000)
+    const ports = Array.from({ length: count }, (_, i) => first + i)
+    if ((await Promise.all(ports.map(isFree))).every(Boolean)) return first
+  }
+  throw new Error(`no ${count} free ports in a row were found`)
+}
+
+function isFree(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const server = createServer()
+    server.once('error', () => resolve(false))
+    server.listen({ host: '127.0.0.1', port, exclusive: true }, () => {
+      server.close(() => resolve(true))
+    })
+  })
+}

@@ -1,0 +1,196 @@
+/**
+ * Suite `cluster`: three store processes and PD on this machine, beside a three-member etcd where it
+ * is installed, interleaved in one run: 256-byte values, 256 operations in flight, three replicas,
+ * every write fsynced by a quorum before it is acknowledged, reads linearizable.
+ */
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { connect } from '../client/connect.ts'
+import type { KvClient } from '../client/kv-client.ts'
+import { ClusterProcess, freePortBlock } from './cluster-process.ts'
+import { EtcdClient } from './etcd-client.ts'
+import { EtcdCluster, etcdVersion } from './etcd-cluster.ts'
+import { benchKeys, benchValue, type LoadResult, median, type Operation, runLoad } from './load.ts'
+import { processStats } from './process-stats.ts'
+import { BenchReport } from './report.ts'
+
+export interface ClusterBenchOptions {
+  readonly json: boolean
+  readonly seconds: number | undefined
+  readonly args: readonly string[]
+}
+
+const INFLIGHT = 256
+const VALUE_BYTES = 256
+const KEYS = 100_000
+const ROUNDS = 3
+const DEFAULT_SECONDS = 4
+const DEFAULT_REGIONS = [1, 16, 64]
+
+type Phase = 'put' | 'get'
+
+interface System {
+  readonly name: string
+  readonly serverPids: readonly number[]
+  readonly put: Operation
+  readonly get: Operation
+}
+
+interface Sample extends LoadResult {
+  /** Share of all CPU time of the phase that the client (this process) took. */
+  readonly clientShare: number
+}
+
+export async function run(options: ClusterBenchOptions): Promise<void> {
+  const report = new BenchReport(options.json)
+  const seconds = options.seconds ?? DEFAULT_SECONDS
+  const regions = options.args.length > 0 ? options.args.map(Number) : DEFAULT_REGIONS
+  const etcd = etcdVersion()
+  report.note(
+    `${INFLIGHT} in flight, ${VALUE_BYTES}-byte values, 3 replicas, fsync before every acknowledgement; ` +
+      `${ROUNDS} interleaved rounds of ${seconds} s each, medians; ` +
+      (etcd === undefined ? 'etcd is not installed, so there is no comparison' : `etcd ${etcd}`),
+  )
+  for (const count of regions) await runOne(count, seconds, etcd !== undefined, report)
+  report.finish()
+}
+
+async function runOne(
+  regions: number,
+  seconds: number,
+  withEtcd: boolean,
+  report: BenchReport,
+): Promise<void> {
+  const dir = mkdtempSync(join(tmpdir(), 'polyraft-bench-'))
+  const closers: (() => Promise<void>)[] = []
+  try {
+    const polyraft = await startPolyraft(join(dir, 'polyraft'), regions, closers, report)
+    const systems = [polyraft]
+    if (withEtcd) systems.push(await startEtcd(join(dir, 'etcd'), closers))
+    await measure(systems, regions, seconds, report)
+    reportMemory(polyraft, `after the run, ${regions} region(s)`, report)
+  } finally {
+    for (const close of closers.reverse()) await close()
+    rmSync(dir, { recursive: true, force: true })
+  }
+}
+
+async function startPolyraft(
+  dir: string,
+  regions: number,
+  closers: (() => Promise<void>)[],
+  report: BenchReport,
+): Promise<System> {
+  mkdirSync(dir, { recursive: true })
+  const cluster = await ClusterProcess.start(dir, await freePortBlock(7), regions)
+  closers.push(() => cluster.stop())
+  const kv = await connect({ pd: [cluster.pd], timeoutMs: 10_000 })
+  closers.push(() => kv.close())
+  const { pd, stores } = cluster.pids
+  const system = { name: 'polyraft', serverPids: [pd, ...stores], ...polyraftOperations(kv) }
+  reportMemory(system, `at rest, ${regions} region(s)`, report)
+  return system
+}
+
+const keys = benchKeys(KEYS)
+const values = Array.from({ length: 64 }, (_, i) => benchValue(VALUE_BYTES, i + 1))
+
+function keyOf(n: number): Buffer {
+  return keys[Math.imul(n, 7919) % KEYS]!
+}
+
+function polyraftOperations(kv: KvClient): { put: Operation; get: Operation } {
+  return {
+    put: (n, done) => kv.putCallback(keyOf(n), values[n & 63]!, done),
+    get: (n, done) => kv.getCallback(keyOf(n), done),
+  }
+}
+
+async function startEtcd(dir: string, closers: (() => Promise<void>)[]): Promise<System> {
+  mkdirSync(dir, { recursive: true })
+  const cluster = await EtcdCluster.start(dir, await freePortBlock(6))
+  closers.push(() => cluster.stop())
+  const client = new EtcdClient(await cluster.leader())
+  closers.push(() => client.close())
+  return {
+    name: 'etcd',
+    serverPids: cluster.pids,
+    put: (n, done) => client.put(keyOf(n), values[n & 63]!, done),
+    get: (n, done) => client.get(keyOf(n), done),
+  }
+}
+
+/** A B A B …, so that a machine whose speed drifts treats both alike. */
+async function measure(
+  systems: readonly System[],
+  regions: number,
+  seconds: number,
+  report: BenchReport,
+): Promise<void> {
+  const samples = new Map<string, Sample[]>()
+  for (const system of systems) await sample(system, 'put', 1)
+  for (let round = 0; round < ROUNDS; round++) {
+    for (const phase of ['put', 'get'] as const) {
+      for (const system of systems) {
+        const key = `${system.name} ${phase}`
+        const list = samples.get(key) ?? []
+        list.push(await sample(system, phase, seconds))
+        samples.set(key, list)
+      }
+    }
+  }
+  for (const phase of ['put', 'get'] as const) {
+    const rates: number[] = []
+    for (const system of systems) {
+      const list = samples.get(`${system.name} ${phase}`)!
+      rates.push(median(list.map(({ opsPerSec }) => opsPerSec)))
+      report.add({
+        suite: 'cluster',
+        case: `${phase}, ${regions} region(s)`,
+        system: system.name,
+        opsPerSec: rates.at(-1)!,
+        p50Ms: median(list.map(({ p50Ms }) => p50Ms)),
+        p99Ms: median(list.map(({ p99Ms }) => p99Ms)),
+        n: list.reduce((sum, { operations }) => sum + operations, 0),
+        config: {
+          regions,
+          inflight: INFLIGHT,
+          valueBytes: VALUE_BYTES,
+          replicas: 3,
+          synced: true,
+          clientCpuShare: Number(median(list.map(({ clientShare }) => clientShare)).toFixed(2)),
+          failed: list.reduce((sum, { failed }) => sum + failed, 0),
+        },
+      })
+    }
+    if (rates.length === 2) {
+      const ratio = (rates[0]! / rates[1]!).toFixed(2)
+      report.note(`${phase}, ${regions} region(s): polyraft / etcd = ${ratio}`)
+    }
+  }
+}
+
+async function sample(system: System, phase: Phase, seconds: number): Promise<Sample> {
+  const serverBefore = cpuSeconds(system.serverPids)
+  const clientBefore = cpuSeconds([process.pid])
+  const result = await runLoad({ inflight: INFLIGHT, seconds, operation: system[phase] })
+  const client = cpuSeconds([process.pid]) - clientBefore
+  const server = cpuSeconds(system.serverPids) - serverBefore
+  if (result.firstError !== undefined) {
+    process.stderr.write(
+      `${system.name} ${phase}: ${result.failed} operations failed, the first with: ${result.firstError}\n`,
+    )
+  }
+  return { ...result, clientShare: client / (client + server) }
+}
+
+function cpuSeconds(pids: readonly number[]): number {
+  return pids.reduce((sum, pid) => sum + (processStats(pid)?.cpuSeconds ?? 0), 0)
+}
+
+function reportMemory(system: System, when: string, report: BenchReport): void {
+  const [pd, ...stores] = system.serverPids.map((pid) => processStats(pid)?.residentMiB ?? 0)
+  const list = stores.map((mib) => mib.toFixed(0)).join(', ')
+  report.note(`resident memory ${when}: PD ${pd!.toFixed(0)} MiB, stores ${list} MiB`)
+}

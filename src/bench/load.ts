@@ -1,0 +1,106 @@
+/**
+ * A closed loop of operations: `inflight` of them are always under way until the time is up, then
+ * the loop drains. Latency is taken per operation; what fails is counted and named, never hidden.
+ */
+import { build } from 'hdr-histogram-js'
+
+/** Starts one operation; `done` is called once, not from within the call. */
+export type Operation = (n: number, done: (error: Error | undefined) => void) => void
+
+export interface LoadResult {
+  readonly operations: number
+  readonly failed: number
+  /** Message of the first failure. */
+  readonly firstError: string | undefined
+  readonly seconds: number
+  readonly opsPerSec: number
+  readonly p50Ms: number
+  readonly p99Ms: number
+  readonly maxMs: number
+}
+
+export interface LoadOptions {
+  readonly inflight: number
+  readonly seconds: number
+  readonly operation: Operation
+}
+
+const MICROS_MAX = 60_000_000
+
+export function runLoad({ inflight, seconds, operation }: LoadOptions): Promise<LoadResult> {
+  const histogram = build({ highestTrackableValue: MICROS_MAX, numberOfSignificantValueDigits: 3 })
+  const startMs = performance.now()
+  const endMs = startMs + seconds * 1000
+  let issued = 0
+  let failed = 0
+  let firstError: string | undefined
+  let running = 0
+
+  return new Promise((resolve) => {
+    const finish = (): void => {
+      const took = (performance.now() - startMs) / 1000
+      const operations = histogram.totalCount
+      resolve({
+        operations,
+        failed,
+        firstError,
+        seconds: took,
+        opsPerSec: operations / took,
+        p50Ms: histogram.getValueAtPercentile(50) / 1000,
+        p99Ms: histogram.getValueAtPercentile(99) / 1000,
+        maxMs: histogram.maxValue / 1000,
+      })
+    }
+    const next = (): void => {
+      const sentMs = performance.now()
+      if (sentMs >= endMs) {
+        if (running === 0) finish()
+        return
+      }
+      running++
+      operation(issued++, (error) => {
+        running--
+        if (error === undefined) {
+          const micros = Math.round((performance.now() - sentMs) * 1000)
+          histogram.recordValue(Math.min(Math.max(micros, 1), MICROS_MAX))
+        } else {
+          failed++
+          firstError ??= error.message
+        }
+        next()
+      })
+    }
+    for (let i = 0; i < inflight; i++) next()
+  })
+}
+
+/** Keys of a benchmark: spread over the printable key space, so over every region of a new cluster. */
+export function benchKeys(count: number): Buffer[] {
+  const keys: Buffer[] = []
+  for (let i = 0; i < count; i++) {
+    const spread = Math.imul(i, 0x9e37_79b1) >>> 0
+    const first = 0x21 + (spread % 94)
+    const second = 0x21 + ((spread >>> 8) % 94)
+    keys.push(
+      Buffer.from(`${String.fromCharCode(first, second)}-key-${i.toString().padStart(9, '0')}`),
+    )
+  }
+  return keys
+}
+
+/** A value that compresses about as well as text does. */
+export function benchValue(bytes: number, seed: number): Buffer {
+  const value = Buffer.allocUnsafe(bytes)
+  let state = seed >>> 0 || 1
+  for (let i = 0; i < bytes; i++) {
+    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0
+    value[i] = 0x61 + ((state >>> 24) & 0x0f)
+  }
+  return value
+}
+
+export function median(values: readonly number[]): number {
+  const sorted = [...values].sort((a, b) => a - b)
+  const middle = sorted.length >> 1
+  return sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2
+}

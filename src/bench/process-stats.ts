@@ -1,0 +1,24 @@
+/** CPU time and resident memory of other processes, from /proc; undefined where there is none. */
+import { readFileSync } from 'node:fs'
+
+const TICKS_PER_SECOND = 100
+const PAGE_KIB_FIELD = /^VmRSS:\s+(\d+) kB$/m
+
+export interface ProcessStats {
+  readonly cpuSeconds: number
+  readonly residentMiB: number
+}
+
+export function processStats(pid: number): ProcessStats | undefined {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8')
+    // The command name may hold anything, so fields are counted behind its closing parenthesis.
+    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
+    const cpuSeconds = (Number(fields[11]) + Number(fields[12])) / TICKS_PER_SECOND
+    const resident = PAGE_KIB_FIELD.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))
+    return { cpuSeconds, residentMiB: Number(resident?.[1] ?? 0) / 1024 }
+  } catch {
+    // Not Linux, or the process has ended: the figure is left out.
+    return undefined
+  }
+}

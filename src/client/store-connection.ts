@@ -1,0 +1,24 @@
+/** How a client reaches one store: over gRPC, or in the same process. */
+import type { RawRequest } from '../protocol/raw.ts'
+
+export interface StoreConnection {
+  readonly address: string
+  /**
+   * Sends one request. It ends exactly once: with an answer through `request.sink`, or in
+   * `onFailed`. Values of an answer are views of the message they came in.
+   */
+  execute(request: RawRequest): void
+  /** What is under way fails with 'Closed'. Idempotent. */
+  close(): Promise<void>
+}
+
+export interface FailedRequest {
+  readonly request: RawRequest
+  /** True when the store may have executed it; false when it never left. */
+  readonly sent: boolean
+}
+
+export interface StoreConnectionEvents {
+  /** The transport failed: these requests get no answer. Never called from within `execute`. */
+  onFailed(requests: readonly FailedRequest[], error: Error): void
+}

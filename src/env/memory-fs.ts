@@ -1,0 +1,267 @@
+/**
+ * A disk in memory that remembers what was synced, for simulation and tests. crash() is a power
+ * loss: bytes and names that were not synced go, wholly or in part as the policy says.
+ *
+ *   file    what is read now  =  durable bytes  +  unsynced writes, in order
+ *   names   what is listed now;  durable names are those of the directory's last sync
+ *
+ * INVARIANTS
+ * - Nothing that was synced is ever lost by crash().
+ * - Handles and locks from before a crash are dead: using one throws EIO.
+ */
+import { dirname, join } from 'node:path'
+import { assert } from '../base/assert.ts'
+import type { Random } from '../base/clock.ts'
+import { PolyraftError } from '../base/errors.ts'
+import type { DirectoryLock, FileHandle, FileSystem, OpenMode } from './port.ts'
+import { systemError } from './system-error.ts'
+
+const SECTOR_BYTES = 512
+
+interface PendingWrite {
+  readonly position: number
+  readonly bytes: Buffer
+}
+
+/** Bytes that grow: a zero-filled buffer and how much of it is the file. */
+class Extent {
+  #bytes = Buffer.alloc(0)
+  size = 0
+
+  write(bytes: Uint8Array, position: number): void {
+    const end = position + bytes.length
+    if (end > this.#bytes.length) {
+      const larger = Buffer.alloc(Math.max(end, this.#bytes.length * 2))
+      this.#bytes.copy(larger, 0, 0, this.size)
+      this.#bytes = larger
+    }
+    this.#bytes.set(bytes, position)
+    this.size = Math.max(this.size, end)
+  }
+
+  truncate(size: number): void {
+    if (size < this.size) this.#bytes.fill(0, size, this.size)
+    if (size > this.size) this.write(new Uint8Array(size - this.size), this.size)
+    this.size = size
+  }
+
+  view(): Buffer {
+    return this.#bytes.subarray(0, this.size)
+  }
+
+  assign(other: Extent): void {
+    this.#bytes = Buffer.from(other.view())
+    this.size = other.size
+  }
+}
+
+class MemoryNode {
+  readonly current = new Extent()
+  readonly durable = new Extent()
+  pending: PendingWrite[] = []
+
+  write(bytes: Uint8Array, position: number): void {
+    this.pending.push({ position, bytes: Buffer.from(bytes) })
+    this.current.write(bytes, position)
+  }
+
+  /** Cutting is durable at once: no reader of this project relies on a lost truncation. */
+  truncate(size: number): void {
+    this.current.truncate(size)
+    this.sync()
+  }
+
+  sync(): void {
+    for (const write of this.pending) this.durable.write(write.bytes, write.position)
+    this.durable.truncate(this.current.size)
+    this.pending = []
+  }
+
+  crash(random: Random | undefined): void {
+    if (random !== undefined) {
+      for (const write of this.pending) keepSectors(this.durable, write, random)
+    }
+    this.pending = []
+    this.current.assign(this.durable)
+  }
+}
+
+/** Any subset of a write's sectors may have reached the disk before the power went. */
+function keepSectors(durable: Extent, write: PendingWrite, random: Random): void {
+  const all = random.below(2) === 0
+  let from = 0
+  while (from < write.bytes.length) {
+    const sectorEnd = SECTOR_BYTES - ((write.position + from) % SECTOR_BYTES)
+    const to = Math.min(write.bytes.length, from + sectorEnd)
+    if (all || random.below(2) === 0) {
+      durable.write(write.bytes.subarray(from, to), write.position + from)
+    }
+    from = to
+  }
+}
+
+export class MemoryFileSystem implements FileSystem {
+  readonly shared = false
+  #names = new Map<string, MemoryNode>()
+  #durableNames = new Map<string, MemoryNode>()
+  readonly #directories = new Set<string>()
+  #locks = new Set<string>()
+  /** Rises with each crash, so that handles know whether they are from before it. */
+  #life = 0
+
+  open(path: string, mode: OpenMode): FileHandle {
+    let node = this.#names.get(path)
+    if (mode === 'create') {
+      if (node !== undefined) throw systemError('EEXIST', `open '${path}'`)
+      if (!this.#directories.has(dirname(path))) throw systemError('ENOENT', `open '${path}'`)
+      node = new MemoryNode()
+      this.#names.set(path, node)
+    }
+    if (node === undefined) throw systemError('ENOENT', `open '${path}'`)
+    const life = this.#life
+    return new MemoryFile(path, node, () => this.#life === life)
+  }
+
+  exists(path: string): boolean {
+    return this.#names.has(path) || this.#directories.has(path)
+  }
+
+  list(directory: string): string[] {
+    if (!this.#directories.has(directory)) throw systemError('ENOENT', `scandir '${directory}'`)
+    const names: string[] = []
+    for (const path of this.#names.keys()) {
+      if (dirname(path) === directory) names.push(path.slice(join(directory, '/').length))
+    }
+    return names.sort()
+  }
+
+  makeDirectory(directory: string): void {
+    this.#directories.add(directory)
+    const parent = dirname(directory)
+    if (parent !== directory) this.makeDirectory(parent)
+  }
+
+  rename(from: string, to: string): void {
+    const node = this.#names.get(from)
+    if (node === undefined) throw systemError('ENOENT', `rename '${from}'`)
+    this.#names.delete(from)
+    this.#names.set(to, node)
+  }
+
+  remove(path: string): void {
+    if (!this.#names.delete(path)) throw systemError('ENOENT', `unlink '${path}'`)
+  }
+
+  syncDirectory(directory: string): void {
+    for (const path of this.#durableNames.keys()) {
+      if (dirname(path) === directory) this.#durableNames.delete(path)
+    }
+    for (const [path, node] of this.#names) {
+      if (dirname(path) === directory) this.#durableNames.set(path, node)
+    }
+  }
+
+  async lockDirectory(directory: string): Promise<DirectoryLock> {
+    const locks = this.#locks
+    if (locks.has(directory)) {
+      throw new PolyraftError('DataDirLocked', `${directory} is in use by this process`, {
+        directory,
+        pid: undefined,
+      })
+    }
+    locks.add(directory)
+    return {
+      release: async () => {
+        locks.delete(directory)
+      },
+    }
+  }
+
+  /** Power loss. Without `random` everything unsynced is lost; with it, any part of it survives. */
+  crash(random?: Random): void {
+    this.#life++
+    this.#locks = new Set()
+    if (random === undefined || random.below(2) === 0) this.#names = new Map(this.#durableNames)
+    for (const node of new Set([...this.#names.values(), ...this.#durableNames.values()])) {
+      node.crash(random)
+    }
+    this.#durableNames = new Map(this.#names)
+  }
+
+  /** The file's bytes as they are read now. */
+  bytes(path: string): Buffer {
+    const node = this.#names.get(path)
+    assert(node !== undefined, `no file ${path}`)
+    return Buffer.from(node.current.view())
+  }
+
+  /** Puts bytes on the disk from outside, durable: damage, or a file from elsewhere. */
+  plant(path: string, bytes: Uint8Array): void {
+    this.makeDirectory(dirname(path))
+    const node = new MemoryNode()
+    node.write(bytes, 0)
+    node.sync()
+    this.#names.set(path, node)
+    this.#durableNames.set(path, node)
+  }
+
+  /** An independent disk with the same content, everything durable. */
+  clone(): MemoryFileSystem {
+    const copy = new MemoryFileSystem()
+    for (const directory of this.#directories) copy.makeDirectory(directory)
+    for (const path of this.#names.keys()) copy.plant(path, this.bytes(path))
+    return copy
+  }
+}
+
+class MemoryFile implements FileHandle {
+  readonly path: string
+  readonly #node: MemoryNode
+  readonly #alive: () => boolean
+  #open = true
+
+  constructor(path: string, node: MemoryNode, alive: () => boolean) {
+    this.path = path
+    this.#node = node
+    this.#alive = alive
+  }
+
+  size(): number {
+    return this.#live().current.size
+  }
+
+  read(target: Uint8Array, position: number): number {
+    const bytes = this.#live()
+      .current.view()
+      .subarray(position, position + target.length)
+    target.set(bytes)
+    return bytes.length
+  }
+
+  write(bytes: Uint8Array, position: number): void {
+    this.#live().write(bytes, position)
+  }
+
+  truncate(size: number): void {
+    this.#live().truncate(size)
+  }
+
+  datasync(): void {
+    this.#live().sync()
+  }
+
+  sync(): void {
+    this.#live().sync()
+  }
+
+  close(): void {
+    assert(this.#open, `${this.path} is closed once`)
+    this.#open = false
+  }
+
+  #live(): MemoryNode {
+    assert(this.#open, `${this.path} is open`)
+    if (!this.#alive()) throw systemError('EIO', `${this.path}: the machine has crashed`)
+    return this.#node
+  }
+}

@@ -1,0 +1,85 @@
+/** Bodies of the answers that tell clients where regions are. */
+import { printableKey } from '../base/bytes.ts'
+import { PolyraftError } from '../base/errors.ts'
+import type {
+  BatchScanRegionsRequest,
+  BatchScanRegionsResponse,
+  QueryRegionRequest,
+  QueryRegionResponse,
+  ScanRegionsRequest,
+  ScanRegionsResponse,
+  WireRegionInfo,
+} from '../protocol/pd-messages.ts'
+import { NO_REGION_INFO, regionInfoToWire, regionToWire } from './convert.ts'
+import type { PdCore } from './core.ts'
+import { firstGap, type RegionRecord } from './region-tree.ts'
+
+const NO_LEADER = { id: 0, storeId: 0, role: 0 } as const
+
+export function regionBody(record: RegionRecord | undefined): WireRegionInfo {
+  return record === undefined ? NO_REGION_INFO : regionInfoToWire(record)
+}
+
+/** Clients index the id lists by their keys' positions: a key without a region gets the id 0. */
+export function queryRegion(
+  core: PdCore,
+  request: QueryRegionRequest,
+): Omit<QueryRegionResponse, 'header'> {
+  const regionsById: Record<string, WireRegionInfo> = {}
+  const take = (record: RegionRecord | undefined): number => {
+    if (record === undefined) return 0
+    const { id } = record.region
+    regionsById[id] ??= regionInfoToWire(record)
+    return id
+  }
+  for (const id of request.ids) take(core.regionById(id))
+  return {
+    keyIdMap: request.keys.map((key) => take(core.region(key))),
+    prevKeyIdMap: request.prevKeys.map((key) => take(core.previousRegion(key))),
+    regionsById,
+  }
+}
+
+export function scanRegions(
+  core: PdCore,
+  request: ScanRegionsRequest,
+): Omit<ScanRegionsResponse, 'header'> {
+  const found = core.scanRegions(request.startKey, request.endKey, Math.max(0, request.limit))
+  return {
+    regionMetas: found.map(({ region }) => regionToWire(region)),
+    leaders: found.map(({ leader }) => leader ?? NO_LEADER),
+    regions: found.map(regionInfoToWire),
+  }
+}
+
+/** Regions of several sorted ranges, each once, up to one limit over all of them. */
+export function batchScanRegions(
+  core: PdCore,
+  request: BatchScanRegionsRequest,
+): Omit<BatchScanRegionsResponse, 'header'> {
+  const limit = request.limit > 0 ? request.limit : Number.POSITIVE_INFINITY
+  const found: RegionRecord[] = []
+  for (const { startKey, endKey } of request.ranges) {
+    if (found.length >= limit) break
+    // The first region may be the last one of the range before.
+    const left = limit - found.length + 1
+    const inRange = core.scanRegions(startKey, endKey, Number.isFinite(left) ? left : 0)
+    if (request.containAllKeyRange) mustCover(inRange, startKey, endKey, inRange.length === left)
+    for (const record of inRange) {
+      if (record !== found.at(-1) && found.length < limit) found.push(record)
+    }
+  }
+  return { regions: found.map(regionInfoToWire) }
+}
+
+/** A list that its limit cut short has to be whole only up to its last region. */
+function mustCover(
+  regions: readonly RegionRecord[],
+  start: Uint8Array,
+  end: Uint8Array,
+  cut: boolean,
+): void {
+  const gap = firstGap(regions, start, cut ? regions.at(-1)!.region.endKey : end)
+  if (gap === undefined) return
+  throw new PolyraftError('RegionNotFound', `no region is known at key '${printableKey(gap)}'`)
+}

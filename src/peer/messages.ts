@@ -1,0 +1,42 @@
+/**
+ * What a peer is told through its mailbox. A raw request is a message as it is (no wrapper on the
+ * hot path); everything else carries a numeric tag. Droppable ones (requests, raft messages) respect
+ * the mailbox's bound; significant ones (persisted, applied, fetched) are forced in, because the
+ * state machine would hang without them. They are bounded by what was handed out.
+ */
+
+import type { ApplyResult } from '../apply/port.ts'
+import type { ReadyNumber, StoreId } from '../base/ids.ts'
+import type { RawRequest } from '../protocol/raw.ts'
+import type { RaftEnvelope } from '../transport/port.ts'
+
+export const PeerTag = {
+  Raft: 1,
+  Tick: 2,
+  Persisted: 3,
+  Applied: 4,
+  EntriesFetched: 5,
+  Unreachable: 6,
+  TransferAway: 7,
+  Campaign: 8,
+  HeartbeatPd: 9,
+} as const
+
+export type PeerSignal =
+  | { readonly tag: typeof PeerTag.Raft; readonly envelope: RaftEnvelope }
+  | { readonly tag: typeof PeerTag.Tick }
+  | { readonly tag: typeof PeerTag.Persisted; readonly readyNumber: ReadyNumber }
+  | { readonly tag: typeof PeerTag.Applied; readonly result: ApplyResult }
+  | { readonly tag: typeof PeerTag.EntriesFetched; readonly to: number }
+  | { readonly tag: typeof PeerTag.Unreachable; readonly storeId: StoreId }
+  /** Hand leadership to another store, whichever is best: this one is stopping. */
+  | { readonly tag: typeof PeerTag.TransferAway }
+  | { readonly tag: typeof PeerTag.Campaign }
+  | { readonly tag: typeof PeerTag.HeartbeatPd }
+
+export type PeerMessage = RawRequest | PeerSignal
+
+export const TICK: PeerSignal = { tag: PeerTag.Tick }
+export const TRANSFER_AWAY: PeerSignal = { tag: PeerTag.TransferAway }
+export const CAMPAIGN: PeerSignal = { tag: PeerTag.Campaign }
+export const HEARTBEAT_PD: PeerSignal = { tag: PeerTag.HeartbeatPd }

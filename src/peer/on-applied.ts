@@ -1,0 +1,35 @@
+/** Results of apply: reads that waited may run, and writes are answered. */
+import type { ApplyResult } from '../apply/port.ts'
+import { assert } from '../base/assert.ts'
+import { OK_RESPONSE, regionErrorResponse } from '../protocol/raw.ts'
+import { runConfirmedReads } from './on-read.ts'
+import type { Peer } from './peer.ts'
+import type { Proposal } from './proposal-queue.ts'
+import { epochNotMatch } from './region-errors.ts'
+
+// @hot bench: store
+export function onApplied(peer: Peer, result: ApplyResult): void {
+  const { appliedIndex } = result
+  assert(
+    appliedIndex >= peer.appliedIndex && appliedIndex <= peer.raft.commitIndex,
+    `region ${peer.id}: applied went from ${peer.appliedIndex} to ${appliedIndex}, committed is ${peer.raft.commitIndex}`,
+  )
+  peer.ports.metrics.appliedEntries += appliedIndex - peer.appliedIndex
+  peer.appliedIndex = appliedIndex
+  peer.appliedTerm = result.appliedTerm
+  peer.traffic.keysWritten += result.writtenKeys
+  peer.traffic.bytesWritten += result.writtenBytes
+  peer.raft.advanceApplyTo(appliedIndex)
+  for (let p = peer.proposals.takeApplied(appliedIndex); p !== undefined; ) {
+    answerProposal(peer, p, result)
+    p = peer.proposals.takeApplied(appliedIndex)
+  }
+  if (peer.reads.hasConfirmed) runConfirmedReads(peer)
+  peer.ports.log.evict(peer.id, appliedIndex)
+}
+
+function answerProposal(peer: Peer, proposal: Proposal, result: ApplyResult): void {
+  const rejected = result.rejections.some(({ index }) => index === proposal.index)
+  const response = rejected ? regionErrorResponse(epochNotMatch(peer.region)) : OK_RESPONSE
+  for (const request of proposal.requests) peer.answer(request, response)
+}

@@ -1,0 +1,26 @@
+/** A message of another peer of the region. */
+import { MessageType } from '../raft/types.ts'
+import { peerById } from '../region/region.ts'
+import type { RaftEnvelope } from '../transport/port.ts'
+import type { Peer } from './peer.ts'
+
+export function onRaftMessage(peer: Peer, envelope: RaftEnvelope, nowMs: number): void {
+  const { metrics } = peer.ports
+  const { message } = envelope
+  // Peers that are not members (any more), or that mean an earlier peer of this store.
+  if (envelope.to.id !== peer.self.id || peerById(peer.region, envelope.from.id) === undefined) {
+    metrics.raftMessagesDropped++
+    return
+  }
+  if (nowMs < peer.votesFromMs && isVoteRequest(message.type)) {
+    metrics.raftMessagesDropped++
+    return
+  }
+  metrics.raftMessagesReceived++
+  if (peer.isLeader) peer.heardMs.set(envelope.from.id, nowMs)
+  peer.raft.step(message)
+}
+
+function isVoteRequest(type: MessageType): boolean {
+  return type === MessageType.RequestVote || type === MessageType.RequestPreVote
+}

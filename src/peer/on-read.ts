@@ -1,0 +1,80 @@
+/**
+ * Reads: inside the lease a leader answers by itself, otherwise a quorum confirms it first.
+ *
+ * The clock is read once at the end of the round, after every request of the round has arrived, so
+ * the moment at which the lease was valid lies between each request and its answer.
+ */
+import type { RawRequest } from '../protocol/raw.ts'
+import type { ReadState } from '../raft/types.ts'
+import type { Peer } from './peer.ts'
+import { notLeader } from './region-errors.ts'
+
+// @hot bench: store
+export function decideReads(peer: Peer, nowMs: number): void {
+  if (peer.roundReads.length > 0) {
+    const requests = peer.roundReads
+    peer.roundReads = []
+    if (canReadLocally(peer, nowMs)) runReads(peer, requests)
+    else for (const request of requests) peer.reads.add(request)
+  }
+  if (peer.reads.hasOpen) issueReadIndex(peer, nowMs)
+}
+
+/** Applied in its own term: everything that earlier leaders acknowledged is in the engine. */
+function canReadLocally(peer: Peer, nowMs: number): boolean {
+  if (!peer.isLeader || peer.appliedTerm !== peer.raft.term || !peer.lease.validAt(nowMs)) {
+    return false
+  }
+  return true
+}
+
+function runReads(peer: Peer, requests: readonly RawRequest[]): void {
+  peer.ports.metrics.leaseReads += requests.length
+  for (const request of requests) run(peer, request)
+}
+
+function run(peer: Peer, request: RawRequest): void {
+  peer.traffic.keysRead++
+  peer.ports.reads.read(request, peer.region)
+}
+
+function issueReadIndex(peer: Peer, nowMs: number): void {
+  if (peer.raft.leaderId === 0) {
+    failReads(peer)
+    return
+  }
+  peer.ports.metrics.readIndexRounds++
+  peer.raft.readIndex(peer.reads.issue(nowMs))
+}
+
+export function onReadStates(peer: Peer, states: readonly ReadState[]): void {
+  for (const { context, index } of states) {
+    const issuedMs = peer.reads.onReadState(context, index)
+    // A quorum answered what was sent at or after that time.
+    if (issuedMs !== undefined && peer.isLeader) peer.lease.renew(issuedMs)
+  }
+  runConfirmedReads(peer)
+}
+
+export function runConfirmedReads(peer: Peer): void {
+  for (;;) {
+    const requests = peer.reads.takeReadable(peer.appliedIndex)
+    if (requests === undefined) return
+    peer.ports.metrics.indexReads += requests.length
+    for (const request of requests) run(peer, request)
+  }
+}
+
+/** Messages get lost: asks again, with a new context, for what a whole election time-out has not answered. */
+export function retryReads(peer: Peer, nowMs: number): void {
+  const { raftBaseTickIntervalMs, raftElectionTimeoutTicks } = peer.ports.config
+  const before = nowMs - raftBaseTickIntervalMs * raftElectionTimeoutTicks
+  const context = peer.reads.reissueOlderThan(before, nowMs)
+  if (context.length > 0) peer.raft.readIndex(context)
+}
+
+/** Who leads is open: the client finds out elsewhere. */
+export function failReads(peer: Peer): void {
+  const refusal = notLeader(peer.id, peer.isLeader ? undefined : peer.leader)
+  for (const request of peer.reads.takeAll()) peer.refuse(request, refusal)
+}

@@ -1,0 +1,117 @@
+/**
+ * Carries out a ready, in the order that correctness and latency ask for:
+ *
+ *   role change → messages that need no fsync (a leader's) → reads → committed entries to apply →
+ *   write task (or, with nothing to write, attach to the one under way)
+ */
+import type { ReadyNumber } from '../base/ids.ts'
+import { regionErrorResponse } from '../protocol/raw.ts'
+import type { Ready } from '../raft/ready.ts'
+import { type Entry, type Message, MessageType, type SoftState, StateRole } from '../raft/types.ts'
+import { peerById } from '../region/region.ts'
+import { failReads, onReadStates } from './on-read.ts'
+import type { Peer } from './peer.ts'
+import type { Proposal } from './proposal-queue.ts'
+import { STALE_COMMAND } from './region-errors.ts'
+import { reportRegion } from './report.ts'
+
+export function handleReadies(peer: Peer): void {
+  // A ready without I/O can complete at once and make another.
+  while (peer.raft.hasReady()) handleReady(peer, peer.raft.ready())
+}
+
+function handleReady(peer: Peer, ready: Ready): void {
+  peer.ports.metrics.readies++
+  if (ready.softState !== undefined) onRoleChange(peer, ready.softState)
+  sendMessages(peer, ready.messages)
+  if (ready.readStates.length > 0) onReadStates(peer, ready.readStates)
+  if (ready.committedEntries.length > 0) handOverCommitted(peer, ready.committedEntries)
+  persist(peer, ready)
+}
+
+function onRoleChange(peer: Peer, state: SoftState): void {
+  peer.lease.reset()
+  peer.heardMs.clear()
+  if (state.role === StateRole.Leader) {
+    peer.ports.metrics.leaderChanges++
+    peer.ports.logger.info(
+      { region: peer.id, peer: peer.self.id, term: peer.raft.term },
+      'became leader',
+    )
+    reportRegion(peer)
+  } else {
+    failReads(peer)
+    for (const request of peer.writes.length > 0 ? peer.writes.takeRequests() : []) {
+      peer.refuse(request, {
+        code: 'NotLeader',
+        message: `leadership of region ${peer.id} was lost before the write was proposed`,
+        regionId: peer.id,
+        leader: peer.leader,
+      })
+    }
+  }
+}
+
+export function sendMessages(peer: Peer, messages: readonly Message[]): void {
+  const { transport, metrics } = peer.ports
+  for (const message of messages) {
+    const to = peerById(peer.region, message.to)
+    if (to === undefined) continue
+    // From here on the target may campaign at any moment, without waiting for time-outs.
+    if (message.type === MessageType.TimeoutNow) peer.lease.suspect()
+    const { region, self } = peer
+    const sent = transport.send({ regionId: peer.id, from: self, to, epoch: region.epoch, message })
+    if (sent) {
+      metrics.raftMessagesSent++
+    } else {
+      metrics.raftMessagesDropped++
+      peer.raft.reportUnreachable(message.to)
+    }
+  }
+}
+
+function handOverCommitted(peer: Peer, entries: readonly Entry[]): void {
+  const { apply, metrics } = peer.ports
+  const stale: Proposal[] = []
+  let renewedMs = Number.NEGATIVE_INFINITY
+  for (const entry of entries) {
+    const proposal = peer.proposals.onCommitted(entry, stale)
+    if (proposal !== undefined && proposal.term === peer.raft.term) renewedMs = proposal.proposedMs
+  }
+  // A quorum answered an append that was sent after the proposal was made.
+  if (peer.isLeader) peer.lease.renew(renewedMs)
+  for (const proposal of stale) {
+    metrics.stale += proposal.requests.length
+    for (const request of proposal.requests)
+      peer.answer(request, regionErrorResponse(STALE_COMMAND))
+  }
+  metrics.committedEntries += entries.length
+  apply.apply({ regionId: peer.id, entries })
+}
+
+/**
+ * A commit index alone is not worth an fsync: a restart learns it anew, and takes at least what was
+ * applied. It goes to disk with the next write.
+ */
+function persist(peer: Peer, ready: Ready): void {
+  const { number, entries, persistedMessages } = ready
+  const hardState = ready.hardState ?? peer.unwrittenHardState
+  if (!ready.mustSync) {
+    peer.unwrittenHardState = hardState
+    peer.raft.advanceAppendAsync(ready)
+    if (peer.persist.attachEmpty(number, persistedMessages)) return
+    sendMessages(peer, persistedMessages)
+    peer.raft.onPersistReady(number)
+    return
+  }
+  peer.unwrittenHardState = undefined
+  peer.persist.pushWrite(number, persistedMessages)
+  peer.ports.log.write({ regionId: peer.id, readyNumber: number, entries, hardState })
+  peer.raft.advanceAppendAsync(ready)
+}
+
+/** The log engine has fsynced everything of this region up to `number`. */
+export function onPersisted(peer: Peer, number: ReadyNumber): void {
+  const complete = peer.persist.onPersisted(number, (messages) => sendMessages(peer, messages))
+  if (complete > 0) peer.raft.onPersistReady(complete)
+}

@@ -1,0 +1,91 @@
+/**
+ * The poller's handler for peers: messages first, then, at the end of the round, proposals, readies
+ * and one hand-over to each thread and link.
+ *
+ * The order at the end is deliberate. Proposals make readies. Frames leave before the write task, so
+ * that followers persist while this store does. Apply comes after the log: it is the larger message.
+ */
+import { unreachable } from '../base/assert.ts'
+import { RawRequest } from '../protocol/raw.ts'
+import { type PeerMessage, type PeerSignal, PeerTag } from './messages.ts'
+import { onApplied } from './on-applied.ts'
+import { onRaftMessage } from './on-raft-message.ts'
+import { decideReads, retryReads } from './on-read.ts'
+import { handleReadies, onPersisted } from './on-ready.ts'
+import { maybeProposeWrites, onRequest } from './on-request.ts'
+import type { Peer } from './peer.ts'
+import type { PeerPorts } from './ports.ts'
+import { reportRegion } from './report.ts'
+import { transferAway } from './transfer-away.ts'
+
+export class PeerHandler {
+  readonly #ports: PeerPorts
+  #nowMs = 0
+
+  constructor(ports: PeerPorts) {
+    this.#ports = ports
+  }
+
+  begin(): void {
+    this.#nowMs = this.#ports.clock.monotonicMs()
+  }
+
+  // @hot bench: store
+  handleNormal(peer: Peer, messagesMax: number): void {
+    for (let left = messagesMax; left > 0; left--) {
+      const message = peer.mailbox.take()
+      if (message === undefined) return
+      this.#handle(peer, message)
+    }
+  }
+
+  lightEnd(peers: readonly Peer[]): void {
+    const nowMs = this.#ports.clock.monotonicMs()
+    for (const peer of peers) {
+      maybeProposeWrites(peer, nowMs)
+      if (peer.roundReads.length > 0 || peer.reads.hasOpen) decideReads(peer, nowMs)
+      handleReadies(peer)
+    }
+  }
+
+  end(): void {
+    this.#ports.transport.flush()
+    this.#ports.log.flush()
+    this.#ports.apply.flush()
+  }
+
+  #handle(peer: Peer, message: PeerMessage): void {
+    if (message instanceof RawRequest) onRequest(peer, message, this.#nowMs)
+    else this.#onSignal(peer, message)
+  }
+
+  #onSignal(peer: Peer, signal: PeerSignal): void {
+    switch (signal.tag) {
+      case PeerTag.Raft:
+        return onRaftMessage(peer, signal.envelope, this.#nowMs)
+      case PeerTag.Tick:
+        peer.raft.tick()
+        return retryReads(peer, this.#nowMs)
+      case PeerTag.Persisted:
+        return onPersisted(peer, signal.readyNumber)
+      case PeerTag.Applied:
+        return onApplied(peer, signal.result)
+      case PeerTag.EntriesFetched:
+        return peer.raft.onEntriesFetched(signal.to)
+      case PeerTag.Unreachable: {
+        const other = peer.region.peers.find(({ storeId }) => storeId === signal.storeId)
+        if (other !== undefined) peer.raft.reportUnreachable(other.id)
+        return
+      }
+      case PeerTag.TransferAway:
+        return transferAway(peer)
+      case PeerTag.Campaign:
+        if (!peer.isLeader) peer.raft.campaign()
+        return
+      case PeerTag.HeartbeatPd:
+        return reportRegion(peer)
+      default:
+        return unreachable(signal)
+    }
+  }
+}

@@ -1,0 +1,121 @@
+/**
+ * One replica of a region: its raft node and everything that waits on it. State only; what happens
+ * to it is told in on-request, on-raft-message, on-ready, on-applied and on-tick.
+ *
+ * INVARIANTS
+ * - Touched only within the poller's round, by one message at a time.
+ * - Every request that entered is answered once, through `answer`.
+ */
+
+import { assert } from '../base/assert.ts'
+import type { LogIndex, PeerId, RegionId, Term } from '../base/ids.ts'
+import type { Fsm } from '../batch-system/fsm.ts'
+import { Mailbox } from '../batch-system/mailbox.ts'
+import type { RawRequest, RawResponse } from '../protocol/raw.ts'
+import { type RegionError, regionErrorResponse } from '../protocol/raw.ts'
+import { defaultRaftConfig } from '../raft/config.ts'
+import { RawNode } from '../raft/raw-node.ts'
+import { type HardState, StateRole } from '../raft/types.ts'
+import { type Peer as PeerMeta, peerById, peerOnStore, type Region } from '../region/region.ts'
+import type { ApplyState } from '../region/state.ts'
+import { Lease } from './lease.ts'
+import { type PeerMessage, PeerTag } from './messages.ts'
+import { PeerStorage } from './peer-storage.ts'
+import { PendingReads } from './pending-reads.ts'
+import { PendingWrites } from './pending-writes.ts'
+import { PersistQueue } from './persist-queue.ts'
+import type { PeerPorts } from './ports.ts'
+import { ProposalQueue } from './proposal-queue.ts'
+
+/** What a leader reports of its traffic since its last report to PD. */
+export class Traffic {
+  keysWritten = 0
+  bytesWritten = 0
+  keysRead = 0
+  bytesRead = 0
+}
+
+export interface PeerOptions {
+  readonly region: Region
+  readonly applyState: ApplyState
+  readonly mailboxCapacity: number
+  /** Created by a bootstrap just now, so it can have promised its vote to nobody. */
+  readonly fresh: boolean
+}
+
+export class Peer implements Fsm<PeerMessage> {
+  readonly id: RegionId
+  readonly mailbox: Mailbox<PeerMessage>
+  readonly ports: PeerPorts
+  readonly self: PeerMeta
+  region: Region
+  readonly raft: RawNode
+  readonly writes: PendingWrites
+  readonly proposals = new ProposalQueue()
+  readonly persist = new PersistQueue()
+  readonly lease: Lease
+  readonly reads = new PendingReads()
+  /** Reads of this round, decided at its end with one look at the clock. */
+  roundReads: RawRequest[] = []
+  appliedIndex: LogIndex
+  appliedTerm: Term
+  /** Until then this peer votes for nobody: before a restart it may have backed a leader's lease. */
+  readonly votesFromMs: number
+  /** Monotonic time of the last message of each peer, while leading. */
+  readonly heardMs = new Map<PeerId, number>()
+  traffic = new Traffic()
+  /** A commit index that waits for the next write to the log. */
+  unwrittenHardState: HardState | undefined = undefined
+
+  constructor(ports: PeerPorts, options: PeerOptions) {
+    const { region, applyState } = options
+    const self = peerOnStore(region, ports.storeId)
+    assert(self !== undefined, `region ${region.id} has no peer on store ${ports.storeId}`)
+    const { config } = ports
+    this.id = region.id
+    this.mailbox = new Mailbox<PeerMessage>(options.mailboxCapacity)
+    this.ports = ports
+    this.self = self
+    this.region = region
+    this.writes = new PendingWrites(config.raftEntryMaxSize)
+    this.lease = new Lease(config.raftStoreMaxLeaderLeaseMs)
+    this.appliedIndex = applyState.appliedIndex
+    this.appliedTerm = applyState.appliedTerm
+    const electionMs = config.raftBaseTickIntervalMs * config.raftElectionTimeoutTicks
+    this.votesFromMs = options.fresh ? 0 : ports.clock.monotonicMs() + electionMs
+    const storage = new PeerStorage(ports.log, region, applyState, (to, error) => {
+      if (error !== undefined) throw error
+      ports.notify(region.id, { tag: PeerTag.EntriesFetched, to })
+    })
+    this.raft = new RawNode(
+      {
+        ...defaultRaftConfig(self.id, applyState.appliedIndex),
+        electionTick: config.raftElectionTimeoutTicks,
+        heartbeatTick: config.raftHeartbeatTicks,
+        maxSizePerMsg: config.raftMaxSizePerMsg,
+        maxInflightMsgs: config.raftMaxInflightMsgs,
+      },
+      storage,
+      ports.random,
+    )
+  }
+
+  get isLeader(): boolean {
+    return this.raft.role === StateRole.Leader
+  }
+
+  /** The leader as far as this peer knows. */
+  get leader(): PeerMeta | undefined {
+    return peerById(this.region, this.raft.leaderId)
+  }
+
+  answer(request: RawRequest, response: RawResponse): void {
+    this.ports.release(request)
+    request.sink.respond(request, response)
+  }
+
+  refuse(request: RawRequest, error: RegionError): void {
+    this.ports.metrics.refused++
+    this.answer(request, regionErrorResponse(error))
+  }
+}

@@ -1,0 +1,14 @@
+/** A system error of the raft log's disk as an operating error. */
+import { AssertionError } from '../base/assert.ts'
+import { errorMessage, PolyraftError, systemErrorCode } from '../base/errors.ts'
+
+export function diskError(error: unknown): Error {
+  if (error instanceof PolyraftError || error instanceof AssertionError) return error
+  const cause = { cause: error }
+  if (systemErrorCode(error) === 'ENOSPC') {
+    const advice = 'free space on its disk, then start the store again'
+    return new PolyraftError('DiskFull', `raft log: ${errorMessage(error)}; ${advice}`, {}, cause)
+  }
+  const advice = 'check the disk, then start the store again'
+  return new PolyraftError('DiskError', `raft log: ${errorMessage(error)}; ${advice}`, {}, cause)
+}

@@ -1,0 +1,68 @@
+/**
+ * Entry of a store writer thread. Each wake-up takes every request that waits, writes them, and
+ * makes them durable with one fdatasync and one answer: group commit without a timer.
+ */
+import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads'
+import { assert } from '../base/assert.ts'
+import { PolyraftError } from '../base/errors.ts'
+import { nodeFileSystem } from '../env/node-fs.ts'
+import { diskError } from './disk-error.ts'
+import type { WriterReply, WriterRequest } from './stream-sink.ts'
+import { type StreamLocation, StreamWriter } from './stream-writer.ts'
+
+assert(parentPort !== null, 'this file runs as a worker thread')
+const port = parentPort
+const writer = new StreamWriter(nodeFileSystem, workerData as StreamLocation)
+let failed = false
+
+function answer(reply: WriterReply): void {
+  port.postMessage(reply)
+}
+
+/** Takes what waits behind `request` too. Removals come after the answer: nobody waits for them. */
+function runGroup(request: WriterRequest): void {
+  let next: WriterRequest | undefined = request
+  let sequence = 0
+  let closing = false
+  const names: string[] = []
+  while (next !== undefined) {
+    if (next.kind === 'append') {
+      writer.append(next.bytes, next.placements)
+      sequence = next.lastSequence
+    } else if (next.kind === 'remove') {
+      names.push(...next.names)
+    } else {
+      closing = true
+    }
+    next = receiveMessageOnPort(port)?.message as WriterRequest | undefined
+  }
+  if (sequence > 0) {
+    writer.sync()
+    answer(sequence)
+  }
+  if (names.length > 0) writer.remove(names)
+  if (closing) stop()
+}
+
+function stop(): void {
+  try {
+    writer.close()
+  } finally {
+    port.close()
+  }
+}
+
+port.on('message', (request: WriterRequest) => {
+  if (failed) {
+    if (request.kind === 'close') stop()
+    return
+  }
+  try {
+    runGroup(request)
+  } catch (error) {
+    failed = true
+    const reported = diskError(error)
+    const code = reported instanceof PolyraftError ? reported.code : 'Internal'
+    answer({ code, message: reported.message })
+  }
+})

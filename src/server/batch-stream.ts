@@ -1,0 +1,240 @@
+/**
+ * One BatchCommands stream on the server: its requests go to the store, and it is the sink that all
+ * their answers come back to. Answers are encoded as they come and leave together, one message per
+ * event-loop round.
+ *
+ *   respond ─▶ current writer ──(message full)──▶ sealed messages ─┐
+ *                   └────────────(end of round)────────────────────┴─▶ at most one write under way
+ *
+ * INVARIANTS
+ * - Every command is answered once, or the stream is closed and its answer dropped.
+ * - One write is under way at a time, on a writer that nothing else touches until it is done.
+ * - Reading pauses while too many commands run or too many bytes wait for the client, so memory is
+ *   bounded by the limits and the client feels it through flow control.
+ */
+import { type ServerDuplexStream, status } from '@grpc/grpc-js'
+import { assert } from '../base/assert.ts'
+import { PolyraftError } from '../base/errors.ts'
+import { MIB } from '../base/limits.ts'
+import { Ring } from '../base/ring.ts'
+import {
+  type RejectedCommand,
+  readBatchRequest,
+  writeBatchIds,
+  writeBatchResponseCommand,
+  writeRejection,
+} from '../protocol/batch-commands.ts'
+import { ProtoReader } from '../protocol/proto-reader.ts'
+import { ProtoWriter } from '../protocol/proto-writer.ts'
+import { errorResponse, RawRequest, type RawResponse, type ResponseSink } from '../protocol/raw.ts'
+import { validateRequest } from '../protocol/validate.ts'
+import type { StoreService } from '../store/port.ts'
+
+export interface BatchStreamLimits {
+  /** Commands of one stream that run at a time; more wait in the client. */
+  readonly commandsMax: number
+  /** Encoded answers that wait for the client to take them. */
+  readonly waitingBytesMax: number
+  /** An answer message that grew beyond this takes no more answers. */
+  readonly messageBytesMax: number
+}
+
+export const DEFAULT_BATCH_STREAM_LIMITS: BatchStreamLimits = {
+  commandsMax: 16_384,
+  waitingBytesMax: 16 * MIB,
+  messageBytesMax: MIB,
+}
+
+type Call = ServerDuplexStream<Buffer, Buffer>
+
+export class BatchStream implements ResponseSink {
+  readonly #call: Call
+  readonly #store: StoreService
+  readonly #limits: BatchStreamLimits
+  readonly #onClosed: (stream: BatchStream) => void
+  readonly #reader = new ProtoReader(Buffer.alloc(0))
+  readonly #sealed = new Ring<Buffer>()
+  readonly #flushBound = (): void => this.#flushRound()
+  readonly #writtenBound = (error: Error | null | undefined): void => this.#onWritten(error)
+  #writer = new ProtoWriter()
+  #spareWriter = new ProtoWriter()
+  #ids: number[] = []
+  #sealedBytes = 0
+  #writingBytes = 0
+  #running = 0
+  #flushScheduled = false
+  #writing = false
+  #paused = false
+  #requestsEnded = false
+  #stopping = false
+  #closed = false
+
+  constructor(
+    call: Call,
+    store: StoreService,
+    limits: BatchStreamLimits,
+    onClosed: (stream: BatchStream) => void,
+  ) {
+    this.#call = call
+    this.#store = store
+    this.#limits = limits
+    this.#onClosed = onClosed
+    call.on('data', (message: Buffer) => this.#onMessage(message))
+    call.on('end', () => this.#onRequestsEnded())
+    call.on('cancelled', () => this.#close())
+    call.on('error', () => this.#close())
+  }
+
+  /** Ends the stream once the commands that run are answered; takes no more. */
+  stop(): void {
+    if (this.#closed) return
+    this.#stopping = true
+    this.#pause()
+    this.#maybeEnd()
+  }
+
+  /** @hot */
+  respond(request: RawRequest, response: RawResponse): void {
+    this.#running--
+    assert(this.#running >= 0, 'a command is answered once')
+    if (this.#closed) return
+    writeBatchResponseCommand(this.#writer, request.kind, response)
+    this.#appended(request.token)
+  }
+
+  #onMessage(message: Buffer): void {
+    if (this.#closed) return
+    this.#reader.open(message)
+    try {
+      this.#execute(readBatchRequest(this.#reader, this))
+    } catch (error) {
+      if (!(error instanceof PolyraftError)) throw error
+      this.#endWith(status.INVALID_ARGUMENT, error.message)
+      this.#close()
+    }
+    this.#reader.close()
+    if (this.#overloaded(1)) this.#pause()
+  }
+
+  #execute(commands: readonly (RawRequest | RejectedCommand)[]): void {
+    for (let i = 0; i < commands.length; i++) {
+      const command = commands[i]!
+      if (!(command instanceof RawRequest)) {
+        writeRejection(this.#writer, command)
+        this.#appended(command.token)
+        continue
+      }
+      this.#running++
+      const error = validateRequest(command)
+      if (error === undefined) this.#store.execute(command)
+      else this.respond(command, errorResponse(error))
+    }
+  }
+
+  #appended(id: number): void {
+    this.#ids.push(id)
+    if (this.#writer.length >= this.#limits.messageBytesMax) this.#seal()
+    if (this.#flushScheduled || this.#writing) return
+    this.#flushScheduled = true
+    setImmediate(this.#flushBound)
+  }
+
+  /** Closes the current message; it waits for its turn, and the writer takes the next one. */
+  #seal(): void {
+    writeBatchIds(this.#writer, this.#ids)
+    this.#ids.length = 0
+    const message = this.#writer.takeCopy()
+    this.#sealedBytes += message.length
+    this.#sealed.push(message)
+  }
+
+  #flushRound(): void {
+    this.#flushScheduled = false
+    this.#flush()
+  }
+
+  #flush(): void {
+    if (this.#writing || this.#closed) return
+    const message = this.#nextMessage()
+    if (message === undefined) {
+      this.#maybeEnd()
+      return
+    }
+    this.#writing = true
+    this.#writingBytes = message.length
+    this.#call.write(message, this.#writtenBound)
+  }
+
+  #nextMessage(): Buffer | undefined {
+    const sealed = this.#sealed.shift()
+    if (sealed !== undefined) {
+      this.#sealedBytes -= sealed.length
+      return sealed
+    }
+    if (this.#ids.length === 0) return undefined
+    const full = this.#writer
+    writeBatchIds(full, this.#ids)
+    this.#ids.length = 0
+    this.#writer = this.#spareWriter
+    this.#writer.reset()
+    this.#spareWriter = full
+    return full.view()
+  }
+
+  #onWritten(error: Error | null | undefined): void {
+    this.#writing = false
+    this.#writingBytes = 0
+    if (error) {
+      this.#close()
+      return
+    }
+    this.#flush()
+    if (this.#paused && !this.#stopping && !this.#overloaded(2)) this.#resume()
+  }
+
+  /** Above 1 / `divisor` of a limit: pauses at the limit, resumes at half of it. */
+  #overloaded(divisor: number): boolean {
+    const waiting = this.#sealedBytes + this.#writingBytes + this.#writer.length
+    const { commandsMax, waitingBytesMax } = this.#limits
+    return this.#running * divisor >= commandsMax || waiting * divisor >= waitingBytesMax
+  }
+
+  #pause(): void {
+    if (this.#paused) return
+    this.#paused = true
+    this.#call.pause()
+  }
+
+  #resume(): void {
+    this.#paused = false
+    this.#call.resume()
+  }
+
+  #onRequestsEnded(): void {
+    this.#requestsEnded = true
+    this.#maybeEnd()
+  }
+
+  #maybeEnd(): void {
+    if (this.#closed || !(this.#requestsEnded || this.#stopping)) return
+    if (this.#running > 0 || this.#writing || this.#ids.length > 0) return
+    if (this.#sealed.length > 0) return
+    if (this.#stopping) this.#endWith(status.UNAVAILABLE, 'the store is stopping')
+    else this.#call.end()
+    this.#close()
+  }
+
+  #endWith(code: status, details: string): void {
+    this.#call.emit('error', { code, details, message: details, name: 'ServiceError' })
+  }
+
+  #close(): void {
+    if (this.#closed) return
+    this.#closed = true
+    this.#sealed.clear()
+    this.#sealedBytes = 0
+    this.#ids.length = 0
+    this.#writer.reset()
+    this.#onClosed(this)
+  }
+}

@@ -1,0 +1,40 @@
+/** Everything a command touches outside of itself, so that tests can hand it something else. */
+import type { Readable, Writable } from 'node:stream'
+import { silentLogger } from '../../base/logger.ts'
+import { connect } from '../../client/connect.ts'
+import type { KvClient } from '../../client/kv-client.ts'
+import { connectPd } from '../../pd/grpc-client.ts'
+import type { PdClient } from '../../pd/port.ts'
+
+export interface CliOutput extends Writable {
+  readonly isTTY?: boolean
+}
+
+export interface CliIo {
+  readonly stdin: Readable
+  readonly stdout: CliOutput
+  readonly stderr: CliOutput
+  openKv(pd: readonly string[], timeoutMs: number): Promise<KvClient>
+  openPd(pd: readonly string[], timeoutMs: number): Promise<PdClient>
+  /** Rejects when the page is not there or is not JSON. */
+  fetchJson(url: string): Promise<unknown>
+  setExitCode(code: number): void
+}
+
+const FETCH_TIMEOUT_MS = 2000
+
+export const processIo: CliIo = {
+  stdin: process.stdin,
+  stdout: process.stdout,
+  stderr: process.stderr,
+  openKv: (pd, timeoutMs) => connect({ pd, timeoutMs }),
+  openPd: (pd, timeoutMs) => connectPd(pd, { logger: silentLogger, timeoutMs }),
+  async fetchJson(url) {
+    const response = await fetch(url, { signal: AbortSignal.timeout(FETCH_TIMEOUT_MS) })
+    if (!response.ok) throw new Error(`${url} answered ${response.status}`)
+    return response.json()
+  },
+  setExitCode: (code) => {
+    process.exitCode = code
+  },
+}

@@ -1,0 +1,47 @@
+/** Options that several commands share, and the parsing of their values. */
+import { type Command, InvalidArgumentError, Option } from 'commander'
+
+const DEFAULT_PD = '127.0.0.1:2379'
+
+export function addConnectOptions(command: Command): Command {
+  return command
+    .option('--pd <addresses>', 'placement driver, host:port[,host:port…]', parseAddresses, [
+      DEFAULT_PD,
+    ])
+    .option('--timeout-ms <ms>', 'give up after this long', parsePositive, 5000)
+}
+
+export function addEncodingOptions(command: Command): Command {
+  return command
+    .addOption(new Option('--hex', 'keys and values as hexadecimal').conflicts('base64'))
+    .option('--base64', 'keys and values as base64')
+    .option('--cf <name>', 'column family', 'default')
+}
+
+export function parseAddresses(text: string): string[] {
+  const addresses = text
+    .split(',')
+    .map((each) => each.trim().replace(/^https?:\/\//, ''))
+    .filter((each) => each !== '')
+  for (const address of addresses) {
+    if (!/^.+:\d{1,5}$/.test(address)) {
+      throw new InvalidArgumentError(`${address} is not host:port.`)
+    }
+  }
+  if (addresses.length === 0) throw new InvalidArgumentError('at least one host:port is needed.')
+  return addresses
+}
+
+export function parsePositive(text: string): number {
+  const value = parseCount(text)
+  if (value === 0) throw new InvalidArgumentError('it must be above zero.')
+  return value
+}
+
+export function parseCount(text: string): number {
+  const value = Number(text)
+  if (!/^\d+$/.test(text) || !Number.isSafeInteger(value)) {
+    throw new InvalidArgumentError('it must be a whole number.')
+  }
+  return value
+}

@@ -1,0 +1,94 @@
+/**
+ * How far a long job has come: a line that redraws itself while `live`, and a summary at the end in
+ * any case.
+ */
+import type { Writable } from 'node:stream'
+
+const REDRAW_MS = 250
+const CLEAR_LINE = '\r\x1b[K'
+
+export class Progress {
+  rows = 0
+  bytes = 0
+  #output: Writable
+  #verb: string
+  /** Of the whole job; undefined when that is not known. */
+  #bytesTotal: number | undefined
+  #startedMs = performance.now()
+  #timer: NodeJS.Timeout | undefined
+
+  constructor(output: Writable, verb: string, bytesTotal: number | undefined, live: boolean) {
+    this.#output = output
+    this.#verb = verb
+    this.#bytesTotal = bytesTotal
+    if (live) {
+      this.#timer = setInterval(() => output.write(`\r${this.#line()}\x1b[K`), REDRAW_MS)
+    }
+  }
+
+  #line(): string {
+    const seconds = this.#seconds()
+    const rate = this.rows / seconds
+    const parts = [formatCount(this.rows, 'row'), `${formatNumber(rate)} rows/s`]
+    const total = this.#bytesTotal
+    if (total === undefined || total === 0) {
+      parts.push(formatBytes(this.bytes))
+    } else {
+      const share = Math.min(1, this.bytes / total)
+      parts.push(`${formatBytes(this.bytes)} of ${formatBytes(total)}`)
+      parts.push(`${Math.floor(share * 100)}%`)
+      if (share > 0) parts.push(`${formatSeconds((seconds * (1 - share)) / share)} left`)
+    }
+    return parts.join('  ')
+  }
+
+  #seconds(): number {
+    return Math.max(performance.now() - this.#startedMs, 1) / 1000
+  }
+
+  /** Takes the line away again. Idempotent. */
+  stop(): void {
+    if (this.#timer === undefined) return
+    clearInterval(this.#timer)
+    this.#timer = undefined
+    this.#output.write(CLEAR_LINE)
+  }
+
+  finish(remarks: readonly string[] = []): void {
+    this.stop()
+    const seconds = this.#seconds()
+    const rate = `${formatNumber(this.rows / seconds)} rows/s`
+    const main = `${this.#verb} ${formatCount(this.rows, 'row')} (${formatBytes(this.bytes)})`
+    const summary = [`${main} in ${formatSeconds(seconds)}, ${rate}`, ...remarks].join('; ')
+    this.#output.write(`${summary}\n`)
+  }
+}
+
+export function formatNumber(value: number): string {
+  return Math.round(value).toLocaleString('en-US')
+}
+
+export function formatCount(count: number, noun: string): string {
+  return `${formatNumber(count)} ${noun}${count === 1 ? '' : 's'}`
+}
+
+const UNITS = ['KiB', 'MiB', 'GiB', 'TiB']
+
+export function formatBytes(bytes: number): string {
+  if (bytes < 1024) return `${bytes} B`
+  let value = bytes / 1024
+  let unit = 0
+  while (value >= 1024 && unit + 1 < UNITS.length) {
+    value /= 1024
+    unit++
+  }
+  return `${value.toFixed(1)} ${UNITS[unit]}`
+}
+
+export function formatSeconds(seconds: number): string {
+  if (seconds < 10) return `${seconds.toFixed(1)} s`
+  if (seconds < 120) return `${Math.round(seconds)} s`
+  const minutes = Math.floor(seconds / 60)
+  if (minutes < 120) return `${minutes} min ${Math.round(seconds % 60)} s`
+  return `${Math.floor(minutes / 60)} h ${minutes % 60} min`
+}

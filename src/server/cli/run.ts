@@ -1,0 +1,56 @@
+/** The frame of every command: exit codes, one line for an error, connections that get closed. */
+import { AssertionError } from '../../base/assert.ts'
+import { errorMessage, systemErrorCode } from '../../base/errors.ts'
+import type { KvClient } from '../../client/kv-client.ts'
+import type { PdClient } from '../../pd/port.ts'
+import type { CliIo } from './cli-io.ts'
+
+export const EXIT_FAILED = 1
+
+export interface ConnectOptions {
+  readonly pd: readonly string[]
+  readonly timeoutMs: number
+}
+
+/** Runs a command: what it throws becomes one line on stderr and exit code 1. */
+export async function runCommand(io: CliIo, command: () => Promise<void>): Promise<void> {
+  try {
+    await command()
+  } catch (error) {
+    if (error instanceof AssertionError) throw error
+    // The reader of our output went away, as `head` does: nobody is left to be told.
+    if (systemErrorCode(error) === 'EPIPE') return
+    reportFailure(io, errorMessage(error))
+  }
+}
+
+export function reportFailure(io: CliIo, message: string): void {
+  io.stderr.write(`error: ${message.replace(/\s*\n\s*/g, ' ')}\n`)
+  io.setExitCode(EXIT_FAILED)
+}
+
+export async function withKv(
+  io: CliIo,
+  options: ConnectOptions,
+  use: (kv: KvClient) => Promise<void>,
+): Promise<void> {
+  const kv = await io.openKv(options.pd, options.timeoutMs)
+  try {
+    await use(kv)
+  } finally {
+    await kv.close()
+  }
+}
+
+export async function withPd(
+  io: CliIo,
+  options: ConnectOptions,
+  use: (pd: PdClient) => Promise<void>,
+): Promise<void> {
+  const pd = await io.openPd(options.pd, options.timeoutMs)
+  try {
+    await use(pd)
+  } finally {
+    await pd.close()
+  }
+}

@@ -1,0 +1,63 @@
+/** `polyraft bench <suite>`: hands over to src/bench/<suite>.ts. */
+import { type Command, InvalidArgumentError } from 'commander'
+
+/** What a module of src/bench exports to be a suite. */
+export interface BenchSuite {
+  run(options: BenchOptions): Promise<void>
+}
+
+export interface BenchOptions {
+  readonly json: boolean
+  /** Length of each measurement; undefined = the suite's own. */
+  readonly seconds: number | undefined
+  /** What followed the suite's name. */
+  readonly args: string[]
+}
+
+const SECONDS_DEFAULT = 5
+
+export const SUITES: Readonly<Record<string, () => Promise<BenchSuite>>> = {
+  raftlog: () => import('../../bench/raftlog.ts'),
+  engine: async () => {
+    const { runEngineBench } = await import('../../bench/engine.ts')
+    return {
+      run: ({ json, seconds }) => runEngineBench({ json, seconds: seconds ?? SECONDS_DEFAULT }),
+    }
+  },
+  store: () => import('../../bench/store.ts'),
+  cluster: () => import('../../bench/cluster.ts'),
+}
+
+interface BenchFlags {
+  readonly json?: boolean
+  readonly seconds?: number
+}
+
+export function register(program: Command): void {
+  program
+    .command('bench')
+    .description(`measure: ${Object.keys(SUITES).join(', ')}`)
+    .argument('<suite>')
+    .argument('[args…]', 'for the suite')
+    .option('--json', 'one JSON object a line')
+    .option('--seconds <n>', 'length of each measurement', seconds)
+    .allowUnknownOption()
+    .action(run)
+}
+
+function seconds(text: string): number {
+  const value = Number(text)
+  if (!(value > 0 && value <= 86_400)) throw new InvalidArgumentError('seconds above 0')
+  return value
+}
+
+async function run(suite: string, args: string[], flags: BenchFlags, command: Command) {
+  const load = Object.hasOwn(SUITES, suite) ? SUITES[suite] : undefined
+  if (load === undefined) {
+    command.error(`polyraft: no suite "${suite}"; there are ${Object.keys(SUITES).join(', ')}`, {
+      exitCode: 2,
+    })
+  }
+  const module = await load!()
+  await module.run({ json: flags.json === true, seconds: flags.seconds, args })
+}

@@ -1,0 +1,74 @@
+/** `polyraft pd`: the placement driver. */
+import { type Command, InvalidArgumentError } from 'commander'
+import { PolyraftError } from '../../base/errors.ts'
+import type { LogLevel } from '../config-settings.ts'
+
+interface PdFlags {
+  readonly dataDir: string
+  readonly clientAddr: string
+  readonly advertiseClientAddr?: string
+  readonly initialStores?: number
+  readonly regions: number
+  readonly replicas: number
+  readonly etcd?: string
+  readonly logLevel: LogLevel
+  readonly logFile: string
+}
+
+export function register(program: Command): void {
+  program
+    .command('pd')
+    .description('run the placement driver')
+    .option('--data-dir <dir>', 'directory of its state', './polyraft-pd')
+    .option('--client-addr <host:port>', 'where stores and clients reach it', '127.0.0.1:2379')
+    .option('--advertise-client-addr <host:port>', 'what they are told')
+    .option('--initial-stores <n>', 'wait for n stores, then cut the key space', count)
+    .option('--regions <n>', 'regions of a new cluster', count, 1)
+    .option('--replicas <n>', 'replicas of each region of a new cluster', count, 3)
+    .option('--etcd <urls>', 'keep the state in etcd')
+    .option('--log-level <level>', 'debug, info, warn, error or silent', 'info')
+    .option('--log-file <file>', 'JSON log lines go here instead of standard error', '')
+    .action(run)
+}
+
+function count(text: string): number {
+  if (!/^[1-9]\d{0,6}$/.test(text)) throw new InvalidArgumentError('a whole number from 1 on')
+  return Number(text)
+}
+
+async function run(flags: PdFlags): Promise<void> {
+  if (flags.etcd !== undefined) {
+    throw new PolyraftError(
+      'Unsupported',
+      '--etcd is not supported yet: leave it out, PD then keeps its state in --data-dir',
+    )
+  }
+  const { openLogger } = await import('../log.ts')
+  const { makeDataDir } = await import('../data-dir.ts')
+  const { runProcess } = await import('../process-life.ts')
+  const { startPd } = await import('../../pd/server.ts')
+  const { lockDataDirectory } = await import('../../env/data-dir.ts')
+  const { machineClock, machineRandom } = await import('../../base/node-clock.ts')
+  makeDataDir(flags.dataDir)
+  const logger = openLogger(flags.logLevel, flags.logFile)
+  await runProcess(logger, () =>
+    startPd({
+      dir: flags.dataDir,
+      clientAddr: flags.clientAddr,
+      advertiseClientAddr: flags.advertiseClientAddr,
+      plan: planOf(flags),
+      lock: async (dir) => {
+        const lock = await lockDataDirectory(dir)
+        return () => lock.release()
+      },
+      clock: machineClock,
+      random: machineRandom,
+      logger,
+    }),
+  )
+}
+
+function planOf(flags: PdFlags) {
+  const { initialStores, regions, replicas } = flags
+  return initialStores === undefined ? undefined : { stores: initialStores, regions, replicas }
+}

@@ -1,0 +1,219 @@
+/**
+ * Every setting of a storage node: its place in the TOML file, its kind, what it means. Names are
+ * tikv-server's where it has one. Defaults of the store's own settings are taken from the store.
+ */
+import { ENTRY_BYTES_MAX, KIB } from '../base/limits.ts'
+import { defaultStoreConfig, type StoreConfig } from '../store/config.ts'
+
+export type SettingKind = 'text' | 'count' | 'size' | 'duration' | 'list' | 'labels' | 'level'
+export type SettingValue = string | number | readonly string[] | Readonly<Record<string, string>>
+
+export interface Setting {
+  /** `section.key`; a section may have dots. */
+  readonly name: string
+  readonly kind: SettingKind
+  readonly default: SettingValue
+  /** For numbers; inclusive. */
+  readonly min: number
+  readonly max: number
+  readonly about: string
+}
+
+export const LOG_LEVELS = ['debug', 'info', 'warn', 'error', 'silent'] as const
+export type LogLevel = (typeof LOG_LEVELS)[number]
+
+function setting(
+  name: string,
+  kind: SettingKind,
+  fallback: SettingValue,
+  about: string,
+  min = 0,
+  max = Number.MAX_SAFE_INTEGER,
+): Setting {
+  return { name, kind, default: fallback, about, min, max }
+}
+
+const NODE_SETTINGS: readonly Setting[] = [
+  setting('server.addr', 'text', '127.0.0.1:20160', 'Where clients reach this store (gRPC).'),
+  setting('server.advertise-addr', 'text', '', 'What clients are told; empty: addr.'),
+  setting(
+    'server.peer-addr',
+    'text',
+    '',
+    'Where other stores reach this one; empty: the host of addr and a free port.',
+  ),
+  setting(
+    'server.advertise-peer-addr',
+    'text',
+    '',
+    'What other stores are told; empty: peer-addr.',
+  ),
+  setting('server.status-addr', 'text', '127.0.0.1:20180', 'HTTP for status and metrics.'),
+  setting('server.advertise-status-addr', 'text', '', 'What PD is told; empty: status-addr.'),
+  setting(
+    'server.labels',
+    'labels',
+    {},
+    'Where the store is, as { zone = "a", host = "h1" }: replicas of a region are kept apart by it.',
+  ),
+  setting('storage.data-dir', 'text', './polyraft-store', 'Directory of this store alone.'),
+  setting('pd.endpoints', 'list', ['127.0.0.1:2379'], 'Placement drivers, host:port each.'),
+  setting('security.ca-path', 'text', '', 'TLS is not supported yet: leave it empty.'),
+  setting('security.cert-path', 'text', '', 'TLS is not supported yet: leave it empty.'),
+  setting('security.key-path', 'text', '', 'TLS is not supported yet: leave it empty.'),
+  setting('log.level', 'level', 'info', `One of ${LOG_LEVELS.join(', ')}.`),
+  setting('log.file.filename', 'text', '', 'JSON lines go here; empty: standard error.'),
+]
+
+type StoreSetting = readonly [string, SettingKind, string, number?, number?]
+
+/** Complete by its type: a field of StoreConfig without a key does not compile. */
+const STORE_KEYS: { readonly [Field in keyof StoreConfig]: StoreSetting } = {
+  raftBaseTickIntervalMs: [
+    'raftstore.raft-base-tick-interval',
+    'duration',
+    "Length of a raft tick. tikv-server's default is 1s; a shorter one resumes writes sooner.",
+    1,
+  ],
+  raftHeartbeatTicks: ['raftstore.raft-heartbeat-ticks', 'count', 'Ticks between heartbeats.', 1],
+  raftElectionTimeoutTicks: [
+    'raftstore.raft-election-timeout-ticks',
+    'count',
+    'Ticks without a leader before a peer campaigns.',
+    2,
+  ],
+  raftStoreMaxLeaderLeaseMs: [
+    'raftstore.raft-store-max-leader-lease',
+    'duration',
+    'How long a leader answers reads alone; at least one tick below the election time-out.',
+  ],
+  raftMaxSizePerMsg: [
+    'raftstore.raft-max-size-per-msg',
+    'size',
+    'Entry bytes of one append message, at least one entry.',
+    KIB,
+  ],
+  raftMaxInflightMsgs: [
+    'raftstore.raft-max-inflight-msgs',
+    'count',
+    'Append messages under way to one follower.',
+    1,
+  ],
+  raftEntryMaxSize: [
+    'raftstore.raft-entry-max-size',
+    'size',
+    'Largest raft entry, so also the largest value.',
+    KIB,
+    ENTRY_BYTES_MAX,
+  ],
+  messagesPerTick: [
+    'raftstore.messages-per-tick',
+    'count',
+    'Messages of one region that one round handles.',
+    1,
+  ],
+  storeMaxBatchSize: [
+    'raftstore.store-max-batch-size',
+    'count',
+    'Regions that one round handles.',
+    1,
+  ],
+  mailboxCapacity: [
+    'raftstore.notify-capacity',
+    'count',
+    'Messages that wait for one region; more are answered "server is busy".',
+    1,
+  ],
+  unpersistedReadiesMax: [
+    'raftstore.cmd-batch-concurrent-ready-max-count',
+    'count',
+    'Readies of a region that may wait for their fsync before its writes gather.',
+    1,
+  ],
+  storeIoPoolSize: [
+    'raftstore.store-io-pool-size',
+    'count',
+    'Threads that write the raft log; 0: the main thread does.',
+    0,
+    64,
+  ],
+  applyPoolSize: ['raftstore.apply-pool-size', 'count', 'Threads that apply.', 1, 64],
+  inflightBytesMax: [
+    'raftstore.inflight-bytes-max',
+    'size',
+    'Bytes of unanswered requests above which new ones are answered "server is busy".',
+    KIB,
+  ],
+  pdHeartbeatTickIntervalMs: [
+    'raftstore.pd-heartbeat-tick-interval',
+    'duration',
+    'How often a leader tells PD about its region.',
+    1,
+  ],
+  pdStoreHeartbeatTickIntervalMs: [
+    'raftstore.pd-store-heartbeat-tick-interval',
+    'duration',
+    'How often the store tells PD about itself.',
+    1,
+  ],
+  raftLogSegmentBytes: [
+    'raft-engine.target-file-size',
+    'size',
+    'A log file is closed when it reaches this size.',
+    KIB,
+  ],
+  raftLogCacheBytes: [
+    'raft-engine.entry-cache-size',
+    'size',
+    'Memory for log entries over all regions.',
+  ],
+  rocksdbBlockCacheBytes: ['storage.block-cache.capacity', 'size', 'Memory for blocks of RocksDB.'],
+  rocksdbWriteBufferBytes: [
+    'rocksdb.defaultcf.write-buffer-size',
+    'size',
+    'Size at which a table in memory is written to disk.',
+    64 * KIB,
+  ],
+}
+
+export const STORE_FIELDS = Object.keys(STORE_KEYS) as (keyof StoreConfig)[]
+
+export function storeSettingName(field: keyof StoreConfig): string {
+  return STORE_KEYS[field][0]
+}
+
+function storeSettings(): Setting[] {
+  const defaults = defaultStoreConfig()
+  return STORE_FIELDS.map((field) => {
+    const [name, kind, about, min, max] = STORE_KEYS[field]
+    return setting(name, kind, defaults[field], about, min, max)
+  })
+}
+
+/** In the order of the sample file; settings of a section stand together. */
+export const SETTINGS: readonly Setting[] = groupBySection([...NODE_SETTINGS, ...storeSettings()])
+
+export function sectionOf(setting: Setting): string {
+  return setting.name.slice(0, setting.name.lastIndexOf('.'))
+}
+
+export function keyOf(setting: Setting): string {
+  return setting.name.slice(setting.name.lastIndexOf('.') + 1)
+}
+
+function groupBySection(settings: readonly Setting[]): Setting[] {
+  const order = [
+    'server',
+    'storage',
+    'raftstore',
+    'raft-engine',
+    'rocksdb',
+    'pd',
+    'security',
+    'log',
+  ]
+  const rank = (each: Setting): number => order.indexOf(each.name.split('.')[0]!)
+  const bySection = (a: Setting, b: Setting): number =>
+    sectionOf(a) < sectionOf(b) ? -1 : sectionOf(a) > sectionOf(b) ? 1 : 0
+  return settings.toSorted((a, b) => rank(a) - rank(b) || bySection(a, b))
+}

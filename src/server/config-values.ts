@@ -1,0 +1,125 @@
+/** One setting's value: from TOML, from a flag, and back into TOML. Errors say what was expected. */
+import {
+  LOG_LEVELS,
+  type LogLevel,
+  type Setting,
+  type SettingKind,
+  type SettingValue,
+} from './config-settings.ts'
+import { didYouMean } from './suggest.ts'
+import { formatDuration, formatSize, parseDuration, parseSize } from './units.ts'
+
+/** A value, or why it is none. */
+export type Parsed = { readonly value: SettingValue } | { readonly problem: string }
+
+const EXPECTED: { readonly [Kind in SettingKind]: string } = {
+  text: 'a string',
+  count: 'a whole number',
+  size: 'a size such as "64MiB"',
+  duration: 'a time such as "10s" or "100ms"',
+  list: 'a list of strings',
+  labels: 'a table of strings, such as { zone = "a" }',
+  level: `one of ${LOG_LEVELS.join(', ')}`,
+}
+
+export function parseTomlValue(setting: Setting, raw: unknown): Parsed {
+  const value = fromToml(setting.kind, raw)
+  if (value !== undefined) return checkRange(setting, value)
+  return {
+    problem: `expected ${EXPECTED[setting.kind]}, found ${describe(raw)}${hint(setting, raw)}`,
+  }
+}
+
+/** Flags and environment carry strings: lists and labels are separated by commas. */
+export function parseFlagValue(setting: Setting, text: string): Parsed {
+  if (setting.kind === 'list') return parseTomlValue(setting, splitList(text))
+  if (setting.kind === 'count' && /^\d+$/.test(text)) return parseTomlValue(setting, Number(text))
+  if (setting.kind === 'labels') {
+    const labels = parseLabels(text)
+    if (labels === undefined) return { problem: `expected k=v,…, found "${text}"` }
+    return { value: labels }
+  }
+  return parseTomlValue(setting, text)
+}
+
+function splitList(text: string): string[] {
+  return text
+    .split(',')
+    .map((each) => each.trim())
+    .filter((each) => each !== '')
+}
+
+function parseLabels(text: string): Record<string, string> | undefined {
+  const labels: Record<string, string> = {}
+  for (const pair of splitList(text)) {
+    const match = /^([^=\s]+)=(.*)$/.exec(pair)
+    if (match === null) return undefined
+    labels[match[1]!] = match[2]!
+  }
+  return labels
+}
+
+function fromToml(kind: SettingKind, raw: unknown): SettingValue | undefined {
+  if (kind === 'text') return typeof raw === 'string' ? raw : undefined
+  if (kind === 'count') return Number.isSafeInteger(raw) ? (raw as number) : undefined
+  if (kind === 'size') return numberOr(raw, parseSize)
+  if (kind === 'duration') return numberOr(raw, parseDuration)
+  if (kind === 'list') return isTexts(raw) ? raw : undefined
+  if (kind === 'labels')
+    return isTexts(tableValues(raw)) ? (raw as Record<string, string>) : undefined
+  return LOG_LEVELS.includes(raw as LogLevel) ? (raw as LogLevel) : undefined
+}
+
+function numberOr(raw: unknown, parse: (text: string) => number | undefined): number | undefined {
+  if (typeof raw === 'string') return parse(raw)
+  return Number.isSafeInteger(raw) ? (raw as number) : undefined
+}
+
+function isTexts(raw: unknown): raw is string[] {
+  return Array.isArray(raw) && raw.every((each) => typeof each === 'string')
+}
+
+function tableValues(raw: unknown): unknown {
+  return isTable(raw) ? Object.values(raw) : undefined
+}
+
+export function isTable(raw: unknown): raw is Record<string, unknown> {
+  return typeof raw === 'object' && raw !== null && !Array.isArray(raw) && !(raw instanceof Date)
+}
+
+function checkRange(setting: Setting, value: SettingValue): Parsed {
+  if (typeof value !== 'number') return { value }
+  if (value < setting.min)
+    return { problem: `at least ${formatNumber(setting, setting.min)} is needed` }
+  if (value > setting.max)
+    return { problem: `at most ${formatNumber(setting, setting.max)} is allowed` }
+  return { value }
+}
+
+/** A number with its unit. */
+export function formatNumber(setting: Setting, value: number): string {
+  if (setting.kind === 'size') return formatSize(value)
+  return setting.kind === 'duration' ? formatDuration(value) : String(value)
+}
+
+function describe(raw: unknown): string {
+  if (raw instanceof Date) return `the date ${raw.toISOString()}`
+  return isTable(raw) ? 'a table' : JSON.stringify(raw)
+}
+
+function hint(setting: Setting, raw: unknown): string {
+  return setting.kind === 'level' && typeof raw === 'string' ? didYouMean(raw, LOG_LEVELS) : ''
+}
+
+/** As it stands in a TOML file. */
+export function formatValue(setting: Setting, value: SettingValue): string {
+  if (typeof value === 'number') {
+    return setting.kind === 'count' ? String(value) : JSON.stringify(formatNumber(setting, value))
+  }
+  if (typeof value === 'string') return JSON.stringify(value)
+  if (Array.isArray(value)) return `[${value.map((each) => JSON.stringify(each)).join(', ')}]`
+  const pairs = Object.entries(value).map(
+    ([key, text]) => `${JSON.stringify(key)} = ${JSON.stringify(text)}`,
+  )
+  return pairs.length === 0 ? '{}' : `{ ${pairs.join(', ')} }`
+}

@@ -1,0 +1,227 @@
+/**
+ * The settings of a storage node: defaults, then the TOML file, then flags. What is not understood
+ * is an error that names the file and the key, never ignored: a misspelt limit is no limit.
+ */
+import { readFileSync } from 'node:fs'
+import { parse } from 'smol-toml'
+import { errorMessage, PolyraftError, systemErrorCode } from '../base/errors.ts'
+import type { StoreConfig } from '../store/config.ts'
+import { type HostPort, parseAddress } from '../transport/address.ts'
+import {
+  type LogLevel,
+  SETTINGS,
+  type Setting,
+  type SettingValue,
+  STORE_FIELDS,
+  sectionOf,
+  storeSettingName,
+} from './config-settings.ts'
+import { isTable, type Parsed, parseFlagValue, parseTomlValue } from './config-values.ts'
+import { didYouMean } from './suggest.ts'
+
+export interface ServerConfig {
+  readonly addr: HostPort
+  /** As given; '' = derived from the address that was bound. */
+  readonly advertiseAddr: string
+  /** Port 0 = a free one. */
+  readonly peerAddr: HostPort
+  readonly advertisePeerAddr: string
+  readonly statusAddr: HostPort
+  readonly advertiseStatusAddr: string
+  readonly labels: Readonly<Record<string, string>>
+  readonly dataDir: string
+  readonly pdEndpoints: readonly string[]
+  readonly logLevel: LogLevel
+  /** '' = standard error. */
+  readonly logFile: string
+  readonly store: StoreConfig
+}
+
+/** Values by setting name, as they were given: what /config shows and the sample prints. */
+export type ConfigValues = ReadonlyMap<string, SettingValue>
+
+export interface ConfigSource {
+  /** TOML file; undefined = none. */
+  readonly file?: string | undefined
+  /** Setting name → text of the flag that overrides it. */
+  readonly flags?: Readonly<Record<string, string | undefined>>
+}
+
+export interface LoadedConfig {
+  readonly config: ServerConfig
+  readonly values: ConfigValues
+}
+
+const BY_NAME: ReadonlyMap<string, Setting> = new Map(SETTINGS.map((each) => [each.name, each]))
+
+export function loadConfig(source: ConfigSource): LoadedConfig {
+  const values = new Map(SETTINGS.map((each) => [each.name, each.default]))
+  if (source.file !== undefined) readToml(source.file, readFile(source.file), values)
+  for (const [name, text] of Object.entries(source.flags ?? {})) {
+    if (text !== undefined) set(values, name, parseFlagValue(BY_NAME.get(name)!, text), 'flags')
+  }
+  return { config: toServerConfig(values, source.file ?? 'flags'), values }
+}
+
+/** Reads TOML text into `values`. `file` is for messages. */
+export function readToml(file: string, text: string, values: Map<string, SettingValue>): void {
+  let root: Record<string, unknown>
+  try {
+    root = parse(text)
+  } catch (error) {
+    throw invalid(file, `not valid TOML: ${errorMessage(error).split('\n')[0]}`)
+  }
+  readTable(file, '', root, values)
+}
+
+function readFile(file: string): string {
+  try {
+    return readFileSync(file, 'utf8')
+  } catch (error) {
+    const why = systemErrorCode(error) === 'ENOENT' ? 'there is no such file' : errorMessage(error)
+    throw invalid(file, `cannot read the configuration: ${why}`)
+  }
+}
+
+function readTable(
+  file: string,
+  section: string,
+  table: Record<string, unknown>,
+  values: Map<string, SettingValue>,
+): void {
+  for (const [key, raw] of Object.entries(table)) {
+    const name = section === '' ? key : `${section}.${key}`
+    const setting = BY_NAME.get(name)
+    if (setting !== undefined) set(values, name, parseTomlValue(setting, raw), file)
+    else if (isTable(raw) && isSection(name)) readTable(file, name, raw, values)
+    else throw unknownName(file, section, key, raw)
+  }
+}
+
+function isSection(name: string): boolean {
+  return SETTINGS.some((each) => each.name.startsWith(`${name}.`))
+}
+
+function unknownName(file: string, section: string, key: string, raw: unknown): PolyraftError {
+  const prefix = section === '' ? '' : `${section}.`
+  const siblings = SETTINGS.filter((each) => each.name.startsWith(prefix)).map(
+    (each) => each.name.slice(prefix.length).split('.')[0]!,
+  )
+  const suggestion = didYouMean(key, [...new Set(siblings)])
+  if (isTable(raw)) return invalid(file, `unknown section [${prefix}${key}]${suggestion}`)
+  const where = section === '' ? '' : `[${section}] `
+  return invalid(file, `${where}${key}: unknown key${suggestion || elsewhere(key)}`)
+}
+
+/** The right key in the wrong section. */
+function elsewhere(key: string): string {
+  const found = SETTINGS.find((each) => each.name.endsWith(`.${key}`))
+  return found === undefined ? '' : `; it belongs to [${sectionOf(found)}]`
+}
+
+function set(
+  values: Map<string, SettingValue>,
+  name: string,
+  parsed: Parsed,
+  source: string,
+): void {
+  if ('problem' in parsed) throw invalid(source, `${place(name)}: ${parsed.problem}`)
+  values.set(name, parsed.value)
+}
+
+function place(name: string): string {
+  const dot = name.lastIndexOf('.')
+  return `[${name.slice(0, dot)}] ${name.slice(dot + 1)}`
+}
+
+function invalid(source: string, problem: string): PolyraftError {
+  return new PolyraftError('ConfigInvalid', `${source}: ${problem}`, { source })
+}
+
+function toServerConfig(values: ConfigValues, source: string): ServerConfig {
+  const text = (name: string): string => values.get(name) as string
+  const address = (name: string): HostPort => mustParseAddress(source, name, text(name))
+  const addr = address('server.addr')
+  refuseTls(values, source)
+  const config: ServerConfig = {
+    addr,
+    advertiseAddr: optionalAddress(source, 'server.advertise-addr', values),
+    peerAddr:
+      text('server.peer-addr') === '' ? { host: addr.host, port: 0 } : address('server.peer-addr'),
+    advertisePeerAddr: optionalAddress(source, 'server.advertise-peer-addr', values),
+    statusAddr: address('server.status-addr'),
+    advertiseStatusAddr: optionalAddress(source, 'server.advertise-status-addr', values),
+    labels: values.get('server.labels') as Record<string, string>,
+    dataDir: text('storage.data-dir'),
+    pdEndpoints: pdEndpoints(values, source),
+    logLevel: text('log.level') as LogLevel,
+    logFile: text('log.file.filename'),
+    store: toStoreConfig(values),
+  }
+  mustBeConsistent(config, source)
+  return config
+}
+
+function toStoreConfig(values: ConfigValues): StoreConfig {
+  const entries = STORE_FIELDS.map((field) => [field, values.get(storeSettingName(field))])
+  return Object.fromEntries(entries) as StoreConfig
+}
+
+function mustParseAddress(source: string, name: string, text: string): HostPort {
+  try {
+    return parseAddress(text)
+  } catch (error) {
+    throw invalid(source, `${place(name)}: ${errorMessage(error)}`)
+  }
+}
+
+function optionalAddress(source: string, name: string, values: ConfigValues): string {
+  const text = values.get(name) as string
+  if (text !== '') mustParseAddress(source, name, text)
+  return text
+}
+
+function pdEndpoints(values: ConfigValues, source: string): string[] {
+  const given = values.get('pd.endpoints') as readonly string[]
+  if (given.length === 0) throw invalid(source, '[pd] endpoints: at least one is needed')
+  const endpoints = given.map((each) => each.replace(/^https?:\/\//, '').replace(/\/$/, ''))
+  for (const each of endpoints) mustParseAddress(source, 'pd.endpoints', each)
+  return endpoints
+}
+
+function refuseTls(values: ConfigValues, source: string): void {
+  for (const name of ['security.ca-path', 'security.cert-path', 'security.key-path']) {
+    if (values.get(name) === '') continue
+    throw invalid(source, `${place(name)}: TLS is not supported yet; leave it empty`)
+  }
+}
+
+/** Relations that safety or sense rests on, told by their names in the file. */
+function mustBeConsistent(config: ServerConfig, source: string): void {
+  const { store } = config
+  const electionMs = store.raftBaseTickIntervalMs * store.raftElectionTimeoutTicks
+  const problems: readonly (readonly [boolean, string])[] = [
+    [
+      store.raftHeartbeatTicks >= store.raftElectionTimeoutTicks,
+      '[raftstore] raft-heartbeat-ticks must be below raft-election-timeout-ticks',
+    ],
+    [
+      store.raftStoreMaxLeaderLeaseMs > electionMs - store.raftBaseTickIntervalMs,
+      `[raftstore] raft-store-max-leader-lease must be at least one tick shorter than the election time-out (${electionMs} ms)`,
+    ],
+    [
+      store.raftEntryMaxSize > store.inflightBytesMax,
+      '[raftstore] inflight-bytes-max must hold at least one entry of raft-entry-max-size',
+    ],
+    [config.dataDir === '', '[storage] data-dir must not be empty'],
+    [
+      isWildcard(config.addr.host) && config.advertiseAddr === '',
+      '[server] advertise-addr is needed when addr listens on every interface',
+    ],
+  ]
+  for (const [wrong, text] of problems) if (wrong) throw invalid(source, text)
+}
+
+export function isWildcard(host: string): boolean {
+  return host === '0.0.0.0' || host === '::' || host === '*'
+}

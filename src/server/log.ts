@@ -1,0 +1,22 @@
+/** pino as the Logger of a process: JSON lines into a file, or to standard error. */
+import { mkdirSync } from 'node:fs'
+import { dirname } from 'node:path'
+import { destination, pino } from 'pino'
+import { errorMessage, PolyraftError } from '../base/errors.ts'
+import type { Logger } from '../base/logger.ts'
+import type { LogLevel } from './config-settings.ts'
+
+const STANDARD_ERROR = 2
+
+/** Lines are written at once: the last ones before a crash are those that are wanted. */
+export function openLogger(level: LogLevel, file: string): Logger {
+  const options = { level, base: { pid: process.pid }, timestamp: pino.stdTimeFunctions.isoTime }
+  if (file === '') return pino(options, destination({ dest: STANDARD_ERROR, sync: true }))
+  try {
+    mkdirSync(dirname(file), { recursive: true })
+    return pino(options, destination({ dest: file, append: true, sync: true }))
+  } catch (error) {
+    const message = `cannot write the log file ${file}: ${errorMessage(error)}`
+    throw new PolyraftError('DataDirUnusable', message, { file }, { cause: error })
+  }
+}

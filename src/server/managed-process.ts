@@ -1,0 +1,117 @@
+/**
+ * A child process that is kept running: started, watched, started again after a pause when it dies,
+ * and stopped. It runs in a process group of its own, so Ctrl-C in a terminal reaches only the
+ * supervisor, which stops its children in order.
+ *
+ *   stopped ── start() ──▶ running ── died ──▶ waiting ── after RESTART_MS ──▶ running
+ *                             │ stop()            │ stop(), or restarts are off
+ *                             ▼                   ▼
+ *                          stopped ◀──────────────┘
+ */
+import { type ChildProcess, spawn } from 'node:child_process'
+import { closeSync, fstatSync, openSync, readFileSync } from 'node:fs'
+import { assert } from '../base/assert.ts'
+
+const RESTART_MS = 1000
+
+export interface ProcessSpec {
+  /** For messages, such as "store 2". */
+  readonly name: string
+  readonly command: string
+  readonly args: readonly string[]
+  /** Standard output and error are appended here. */
+  readonly outputFile: string
+  readonly restart: boolean
+}
+
+export interface Death {
+  readonly pid: number
+  /** "exit code 1" or "signal SIGKILL". */
+  readonly how: string
+  /** It ended by itself with an error, rather than by a signal from outside. */
+  readonly failed: boolean
+  /** Last line that it wrote; '' = none. */
+  readonly lastLine: string
+  readonly restarting: boolean
+}
+
+export interface ProcessEvents {
+  onStart(pid: number): void
+  onDeath(death: Death): void
+}
+
+export class ManagedProcess {
+  readonly spec: ProcessSpec
+  readonly #events: ProcessEvents
+  #child: ChildProcess | undefined = undefined
+  #outputStart = 0
+  #timer: NodeJS.Timeout | undefined = undefined
+  #stopping = false
+  #onStopped: (() => void)[] = []
+
+  constructor(spec: ProcessSpec, events: ProcessEvents) {
+    this.spec = spec
+    this.#events = events
+  }
+
+  /** Zero while it does not run. */
+  get pid(): number {
+    return this.#child?.pid ?? 0
+  }
+
+  start(): void {
+    assert(this.#child === undefined, 'a running process is not started again')
+    const output = openSync(this.spec.outputFile, 'a')
+    this.#outputStart = fstatSync(output).size
+    const child = spawn(this.spec.command, this.spec.args, {
+      detached: true,
+      stdio: ['ignore', output, output],
+    })
+    closeSync(output)
+    this.#child = child
+    child.once('exit', (code, signal) => this.#onExit(code, signal))
+    child.once('error', (error) => {
+      if (child.pid === undefined) this.#onSpawnFailed(error)
+    })
+    if (child.pid !== undefined) this.#events.onStart(child.pid)
+  }
+
+  /** SIGTERM, then waits for the end. Resolves at once when it does not run. */
+  stop(): Promise<void> {
+    this.#stopping = true
+    clearTimeout(this.#timer)
+    const child = this.#child
+    if (child === undefined) return Promise.resolve()
+    child.kill('SIGTERM')
+    return new Promise((resolve) => this.#onStopped.push(resolve))
+  }
+
+  kill(): void {
+    this.#stopping = true
+    clearTimeout(this.#timer)
+    this.#child?.kill('SIGKILL')
+  }
+
+  #onExit(code: number | null, signal: NodeJS.Signals | null): void {
+    const how = signal === null ? `exit code ${code}` : `signal ${signal}`
+    this.#ended(how, signal === null && code !== 0, this.#lastLine())
+  }
+
+  #onSpawnFailed(error: Error): void {
+    this.#ended('a failed start', true, error.message)
+  }
+
+  #ended(how: string, failed: boolean, lastLine: string): void {
+    const pid = this.pid
+    this.#child = undefined
+    const restarting = this.spec.restart && !this.#stopping
+    if (restarting) this.#timer = setTimeout(() => this.start(), RESTART_MS)
+    if (!this.#stopping) this.#events.onDeath({ pid, how, failed, lastLine, restarting })
+    for (const resolve of this.#onStopped.splice(0)) resolve()
+  }
+
+  #lastLine(): string {
+    const written = readFileSync(this.spec.outputFile).subarray(this.#outputStart)
+    return written.toString('utf8').trimEnd().split('\n').at(-1)!
+  }
+}

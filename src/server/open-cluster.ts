@@ -1,0 +1,252 @@
+/**
+ * The embedded engine: a whole cluster, or one store of a larger one, in this process.
+ *
+ *   openCluster({ dir })                    PD and one store here; nothing listens for clients
+ *   openCluster({ dir, stores: 3 })         PD and three stores here, replicated over three directories
+ *   openCluster({ dir, addr, pd: [...] })   one store here that joins the cluster of that PD
+ *
+ * Requests for a region whose leader is in this process take no network.
+ */
+import { join } from 'node:path'
+import { PolyraftError } from '../base/errors.ts'
+import { type Logger, silentLogger } from '../base/logger.ts'
+import { eventLoopScheduler, machineClock, machineRandom } from '../base/node-clock.ts'
+import { createClient } from '../client/client.ts'
+import { openGrpcStoreConnection } from '../client/grpc-store-connection.ts'
+import type { KvClient } from '../client/kv-client.ts'
+import type { ConnectStore } from '../client/store-links.ts'
+import { lockDataDirectory } from '../env/data-dir.ts'
+import { connectPd } from '../pd/grpc-client.ts'
+import { LocalPdClient } from '../pd/local-client.ts'
+import type { PdClient } from '../pd/port.ts'
+import { type PdServer, startPd } from '../pd/server.ts'
+import { defaultStoreConfig, type StoreConfig } from '../store/config.ts'
+import { Store } from '../store/store.ts'
+import { LoopbackHub } from '../transport/loopback.ts'
+import { type LoadedConfig, loadConfig } from './config.ts'
+import { LocalStoreConnection } from './local-connection.ts'
+import { startNode } from './store-process.ts'
+import { VERSION } from './version.ts'
+
+export interface ClusterOptions {
+  /** Data directory; made if it is not there, resumed if it is. */
+  readonly dir: string
+  /** Stores in this process, 1 or 3; default 1. Fixed by the first start. */
+  readonly stores?: 1 | 3
+  /** Regions that a new cluster begins with; default 1. */
+  readonly regions?: number
+  /** To join a cluster: host:port at which clients reach this store. */
+  readonly addr?: string
+  /** To join a cluster: host:port of its placement drivers. */
+  readonly pd?: string | readonly string[]
+  /** Milliseconds until a request of `kv` fails; default 5000. */
+  readonly timeoutMs?: number
+  readonly config?: Partial<StoreConfig>
+  /** Default: none. */
+  readonly logger?: Logger
+  /**
+   * A store of this process failed for good (its disk, say) and stopped. Default: throws, which ends
+   * the process unless it handles uncaught exceptions.
+   */
+  readonly onFatal?: (error: Error) => void
+}
+
+export interface Cluster {
+  readonly kv: KvClient
+  /** host:port of PD, for the command-line tools. */
+  readonly pd: string
+  /** Ids of the stores in this process. */
+  readonly storeIds: readonly number[]
+  /** Counters and gauges of a store of this process. */
+  metrics(storeId: number): Record<string, number>
+  /** Stops everything that was opened, in order. Idempotent. */
+  close(): Promise<void>
+}
+
+export function openCluster(options: ClusterOptions): Promise<Cluster> {
+  return options.pd === undefined && options.addr === undefined
+    ? openWhole(options)
+    : joinCluster(options)
+}
+
+type Closer = () => Promise<void>
+
+/** Closes in the reverse order of opening, whatever was opened. */
+async function closeAll(closers: Closer[]): Promise<void> {
+  for (let close = closers.pop(); close !== undefined; close = closers.pop()) await close()
+}
+
+async function openWhole(options: ClusterOptions): Promise<Cluster> {
+  const { dir, stores: count = 1, logger = silentLogger } = options
+  if (count !== 1 && count !== 3) {
+    throw new PolyraftError('InvalidArgument', `stores is 1 or 3, not ${String(count)}`)
+  }
+  const closers: Closer[] = []
+  try {
+    const pd = await startPd({
+      dir: join(dir, 'pd'),
+      clientAddr: '127.0.0.1:0',
+      plan: { stores: count, regions: options.regions ?? 1, replicas: count },
+      lock: lockPd,
+      clock: machineClock,
+      random: machineRandom,
+      logger,
+    })
+    closers.push(() => pd.close())
+    const stores = await openStores(options, count, pd, logger, closers)
+    const byId = new Map(stores.map((store) => [store.storeId, store]))
+    const client = new LocalPdClient(pd.service, logger)
+    closers.push(() => client.close())
+    const kv = openClient(options, client, (address, storeId) => {
+      return new LocalStoreConnection(address, byId.get(storeId)!)
+    })
+    closers.push(() => kv.close())
+    return cluster(kv, pd.address, byId, closers)
+  } catch (error) {
+    await closeAll(closers)
+    throw error
+  }
+}
+
+async function lockPd(dir: string): Promise<() => Promise<void>> {
+  const lock = await lockDataDirectory(dir)
+  return async () => lock.release()
+}
+
+/** All at once: with a bootstrap plan each waits for the others. */
+async function openStores(
+  options: ClusterOptions,
+  count: number,
+  pd: PdServer,
+  logger: Logger,
+  closers: Closer[],
+): Promise<Store[]> {
+  const hub = new LoopbackHub(eventLoopScheduler)
+  const opening = Array.from({ length: count }, (_, i) =>
+    openLocalStore(options, i + 1, hub, pd, logger),
+  )
+  const outcomes = await Promise.allSettled(opening)
+  const stores: Store[] = []
+  for (const outcome of outcomes) if (outcome.status === 'fulfilled') stores.push(outcome.value)
+  // Together: leaderships have nowhere to go when all of them stop.
+  closers.push(async () => {
+    await Promise.all(stores.map((store) => store.close()))
+  })
+  for (const outcome of outcomes) if (outcome.status === 'rejected') throw outcome.reason
+  return stores
+}
+
+function openLocalStore(
+  options: ClusterOptions,
+  number: number,
+  hub: LoopbackHub,
+  pd: PdServer,
+  logger: Logger,
+): Promise<Store> {
+  return Store.open({
+    dir: join(options.dir, `store-${number}`),
+    config: { ...defaultStoreConfig(), ...options.config },
+    pd: new LocalPdClient(pd.service, logger),
+    meta: { address: `local:${number}`, statusAddress: '', labels: {}, version: VERSION },
+    createTransport: ({ storeId }, events) =>
+      Promise.resolve({ transport: hub.attach(storeId, events), peerAddress: `local:${number}` }),
+    logger,
+    clock: machineClock,
+    random: machineRandom,
+    scheduler: eventLoopScheduler,
+    onFatal: options.onFatal ?? rethrow,
+  })
+}
+
+async function joinCluster(options: ClusterOptions): Promise<Cluster> {
+  const { addr, pd, logger = silentLogger } = options
+  if (addr === undefined || pd === undefined) {
+    throw new PolyraftError('InvalidArgument', 'to join a cluster give both addr and pd')
+  }
+  const endpoints = typeof pd === 'string' ? [pd] : [...pd]
+  const closers: Closer[] = []
+  try {
+    const client = await connectPd(endpoints, { logger })
+    closers.push(() => client.close())
+    let opened: Store | undefined
+    const node = await startNode({
+      loaded: joinConfig(options, addr, endpoints),
+      version: VERSION,
+      logger,
+      parts: {
+        connectPd: () => connectPd(endpoints, { logger }),
+        openStore: async (storeOptions) => {
+          opened = await Store.open(storeOptions)
+          return opened
+        },
+      },
+      onFatal: options.onFatal ?? rethrow,
+    })
+    closers.push(() => node.close())
+    const store = opened!
+    const kv = openClient(options, client, (address, storeId, events) =>
+      storeId === store.storeId
+        ? new LocalStoreConnection(address, store)
+        : openGrpcStoreConnection(address, events),
+    )
+    closers.push(() => kv.close())
+    return cluster(kv, endpoints[0]!, new Map([[store.storeId, store]]), closers)
+  } catch (error) {
+    await closeAll(closers)
+    throw error
+  }
+}
+
+/** What `polyraft server` would run with, on free ports where none was given. */
+function joinConfig(
+  options: ClusterOptions,
+  addr: string,
+  endpoints: readonly string[],
+): LoadedConfig {
+  const { config, values } = loadConfig({
+    flags: {
+      'server.addr': addr,
+      'server.status-addr': '127.0.0.1:0',
+      'storage.data-dir': options.dir,
+      'pd.endpoints': endpoints.join(','),
+    },
+  })
+  return { config: { ...config, store: { ...config.store, ...options.config } }, values }
+}
+
+function openClient(options: ClusterOptions, pd: PdClient, connect: ConnectStore): KvClient {
+  return createClient({
+    pd,
+    connect,
+    clock: machineClock,
+    random: machineRandom,
+    timeoutMs: options.timeoutMs ?? 5_000,
+  })
+}
+
+function cluster(
+  kv: KvClient,
+  pd: string,
+  stores: ReadonlyMap<number, Store>,
+  closers: Closer[],
+): Cluster {
+  let closing: Promise<void> | undefined
+  return {
+    kv,
+    pd,
+    storeIds: [...stores.keys()],
+    metrics: (storeId) => {
+      const store = stores.get(storeId)
+      if (store !== undefined) return store.metrics()
+      throw new PolyraftError('NotFound', `store ${storeId} is not in this process`)
+    },
+    close: () => {
+      closing ??= closeAll(closers)
+      return closing
+    },
+  }
+}
+
+function rethrow(error: Error): never {
+  throw error
+}

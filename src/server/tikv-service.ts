@@ -1,0 +1,113 @@
+/**
+ * tikvpb.Tikv: raw commands, one by one or on BatchCommands streams, into a StoreService. All other
+ * methods of the service answer UNIMPLEMENTED, which gRPC does for methods that are not there.
+ *
+ * What is wrong with a request in itself is answered before the store sees it: in the command's
+ * `error`, and as gRPC INVALID_ARGUMENT where a unary response has no such field (RawBatchGet,
+ * RawScan). On a stream those two carry it as a region_error that has only a message.
+ */
+import {
+  type Server,
+  type ServerDuplexStream,
+  type ServerUnaryCall,
+  type sendUnaryData,
+  status,
+} from '@grpc/grpc-js'
+import { errorMessage, PolyraftError } from '../base/errors.ts'
+import { ProtoWriter } from '../protocol/proto-writer.ts'
+import {
+  errorResponse,
+  RawKind,
+  type RawRequest,
+  type RawResponse,
+  type ResponseSink,
+} from '../protocol/raw.ts'
+import { decodeRequest } from '../protocol/raw-request-decode.ts'
+import { writeResponse } from '../protocol/raw-response.ts'
+import { tikvServiceDefinition, UNARY_KINDS } from '../protocol/tikvpb.ts'
+import { validateRequest } from '../protocol/validate.ts'
+import type { StoreService } from '../store/port.ts'
+import { BatchStream, type BatchStreamLimits, DEFAULT_BATCH_STREAM_LIMITS } from './batch-stream.ts'
+
+export interface TikvServiceOptions {
+  readonly batchStreamLimits?: Partial<BatchStreamLimits>
+}
+
+export interface TikvService {
+  /** Open BatchCommands streams. */
+  streamCount(): number
+  /** Ends every stream as soon as what runs on it is answered: the first step of a graceful stop. */
+  stopStreams(): void
+}
+
+type UnaryCall = ServerUnaryCall<Buffer, Buffer>
+type UnaryHandler = (call: UnaryCall, callback: sendUnaryData<Buffer>) => void
+
+export function addTikvService(
+  server: Server,
+  store: StoreService,
+  options: TikvServiceOptions = {},
+): TikvService {
+  const limits = { ...DEFAULT_BATCH_STREAM_LIMITS, ...options.batchStreamLimits }
+  const streams = new Set<BatchStream>()
+  const forget = (stream: BatchStream): void => {
+    streams.delete(stream)
+  }
+  const unary = (kind: RawKind): UnaryHandler => unaryHandler(kind, store)
+  server.addService(tikvServiceDefinition, {
+    RawGet: unary(UNARY_KINDS.RawGet),
+    RawBatchGet: unary(UNARY_KINDS.RawBatchGet),
+    RawPut: unary(UNARY_KINDS.RawPut),
+    RawBatchPut: unary(UNARY_KINDS.RawBatchPut),
+    RawDelete: unary(UNARY_KINDS.RawDelete),
+    RawBatchDelete: unary(UNARY_KINDS.RawBatchDelete),
+    RawScan: unary(UNARY_KINDS.RawScan),
+    BatchCommands: (call: ServerDuplexStream<Buffer, Buffer>): void => {
+      streams.add(new BatchStream(call, store, limits, forget))
+    },
+  })
+  return {
+    streamCount: () => streams.size,
+    stopStreams: () => {
+      for (const stream of streams) stream.stop()
+    },
+  }
+}
+
+function unaryHandler(kind: RawKind, store: StoreService): UnaryHandler {
+  return (call, callback) => {
+    const answer = new UnaryAnswer(callback)
+    let request: RawRequest
+    try {
+      request = decodeRequest(kind, call.request, answer, 0)
+    } catch (error) {
+      if (!(error instanceof PolyraftError)) throw error
+      refuse(callback, errorMessage(error))
+      return
+    }
+    const invalid = validateRequest(request)
+    if (invalid === undefined) store.execute(request)
+    else if (kind === RawKind.BatchGet || kind === RawKind.Scan) refuse(callback, invalid)
+    else answer.respond(request, errorResponse(invalid))
+  }
+}
+
+function refuse(callback: sendUnaryData<Buffer>, details: string): void {
+  callback({ code: status.INVALID_ARGUMENT, details })
+}
+
+/** Encodes are done before anything else runs, so that one writer serves all unary answers. */
+const unaryWriter = new ProtoWriter()
+
+class UnaryAnswer implements ResponseSink {
+  readonly #callback: sendUnaryData<Buffer>
+
+  constructor(callback: sendUnaryData<Buffer>) {
+    this.#callback = callback
+  }
+
+  respond(request: RawRequest, response: RawResponse): void {
+    writeResponse(unaryWriter, request.kind, response)
+    this.#callback(null, unaryWriter.takeCopy())
+  }
+}

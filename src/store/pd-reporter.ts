@@ -1,0 +1,104 @@
+/**
+ * Tells PD how the store and the regions it leads are doing. Region reports leave at once when a
+ * leader changes and on PD's interval; the store's own on its shorter one. PD being away is normal
+ * weather: it is logged once per outage, and the next report says everything anew.
+ */
+import { statfsSync } from 'node:fs'
+import type { Clock } from '../base/clock.ts'
+import { errorMessage } from '../base/errors.ts'
+import type { StoreId } from '../base/ids.ts'
+import type { Logger } from '../base/logger.ts'
+import type { PdClient } from '../pd/port.ts'
+import type { RegionReport } from '../peer/ports.ts'
+
+export interface StoreFigures {
+  readonly regionCount: number
+  readonly isBusy: boolean
+}
+
+export interface PdReporterOptions {
+  readonly pd: PdClient
+  readonly storeId: StoreId
+  readonly dir: string
+  readonly clock: Clock
+  readonly logger: Logger
+  readonly intervalMs: number
+  readonly figures: () => StoreFigures
+}
+
+export class PdReporter {
+  readonly #options: PdReporterOptions
+  readonly #startTimeS: number
+  #intervalStartS: number
+  #keysWritten = 0
+  #bytesWritten = 0
+  #keysRead = 0
+  #bytesRead = 0
+  #timer: NodeJS.Timeout | undefined
+  #pdIsAway = false
+
+  constructor(options: PdReporterOptions) {
+    this.#options = options
+    this.#startTimeS = Math.floor(options.clock.wallMs() / 1000)
+    this.#intervalStartS = this.#startTimeS
+  }
+
+  start(): void {
+    this.#timer = setInterval(() => this.#reportStore(), this.#options.intervalMs)
+    this.#reportStore()
+  }
+
+  stop(): void {
+    clearInterval(this.#timer)
+  }
+
+  reportRegion(report: RegionReport): void {
+    this.#keysWritten += report.keysWritten
+    this.#bytesWritten += report.bytesWritten
+    this.#keysRead += report.keysRead
+    this.#bytesRead += report.bytesRead
+    this.#options.pd.regionHeartbeat({
+      ...report,
+      approximateSize: 0,
+      approximateKeys: 0,
+      intervalStartS: this.#intervalStartS,
+      intervalEndS: Math.floor(this.#options.clock.wallMs() / 1000),
+    })
+  }
+
+  #reportStore(): void {
+    const { pd, storeId, clock, logger, dir, figures } = this.#options
+    const disk = statfsSync(dir)
+    const capacity = disk.blocks * disk.bsize
+    const available = disk.bavail * disk.bsize
+    const intervalStartS = this.#intervalStartS
+    this.#intervalStartS = Math.floor(clock.wallMs() / 1000)
+    pd.storeHeartbeat({
+      storeId,
+      capacity,
+      available,
+      usedSize: capacity - disk.bfree * disk.bsize,
+      ...figures(),
+      startTime: this.#startTimeS,
+      bytesWritten: this.#bytesWritten,
+      keysWritten: this.#keysWritten,
+      bytesRead: this.#bytesRead,
+      keysRead: this.#keysRead,
+      intervalStartS,
+      intervalEndS: this.#intervalStartS,
+    }).then(
+      () => {
+        if (this.#pdIsAway) logger.info({}, 'PD answers again')
+        this.#pdIsAway = false
+      },
+      (error: unknown) => {
+        if (!this.#pdIsAway) logger.warn({ error: errorMessage(error) }, 'PD does not answer')
+        this.#pdIsAway = true
+      },
+    )
+    this.#keysWritten = 0
+    this.#bytesWritten = 0
+    this.#keysRead = 0
+    this.#bytesRead = 0
+  }
+}

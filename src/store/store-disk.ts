@@ -1,0 +1,151 @@
+/**
+ * What a store has on disk: the locked data directory with the KV engine and the raft log, and the
+ * checks that the two belong together.
+ */
+import { join } from 'node:path'
+import { PolyraftError } from '../base/errors.ts'
+import type { ReadyNumber, RegionId } from '../base/ids.ts'
+import type { Logger } from '../base/logger.ts'
+import { ColumnFamily, type SharedKvEngine } from '../engine/port.ts'
+import { openRocksDb } from '../engine/rocksdb-engine.ts'
+import { lockDataDirectory } from '../env/data-dir.ts'
+import { nodeFileSystem } from '../env/node-fs.ts'
+import type { DirectoryLock } from '../env/port.ts'
+import { openRaftLog } from '../raftlog/open.ts'
+import type { RaftLog, RaftLogEvents } from '../raftlog/port.ts'
+import { applyStateKey } from '../region/keys.ts'
+import type { Region } from '../region/region.ts'
+import {
+  type ApplyState,
+  decodeApplyState,
+  INITIAL_LOG_INDEX,
+  INITIAL_LOG_TERM,
+  RegionStateKind,
+} from '../region/state.ts'
+import { loadRegionStates } from './bootstrap.ts'
+import type { StoreConfig } from './config.ts'
+
+export interface StoreDiskOptions {
+  readonly dir: string
+  readonly config: StoreConfig
+  readonly logger: Logger
+  readonly events: RaftLogEvents
+}
+
+const REJOIN = 'remove the whole data directory and let the store rejoin as a new one'
+
+export class StoreDisk {
+  readonly engine: SharedKvEngine
+  readonly log: RaftLog
+  readonly #lock: DirectoryLock
+  /** New regions whose first record is on its way to disk. */
+  #created:
+    | { readonly left: Set<RegionId>; readonly done: () => void; readonly fail: (e: Error) => void }
+    | undefined
+
+  static async open(options: StoreDiskOptions): Promise<StoreDisk> {
+    const { dir, config, logger, events } = options
+    const lock = await lockDataDirectory(dir)
+    let engine: SharedKvEngine | undefined
+    try {
+      engine = await openRocksDb({
+        dir: join(dir, 'kv'),
+        blockCacheBytes: config.rocksdbBlockCacheBytes,
+        writeBufferBytes: config.rocksdbWriteBufferBytes,
+        logger,
+      })
+      let disk: StoreDisk | undefined
+      const log = await openRaftLog({
+        dir: join(dir, 'raft'),
+        fs: nodeFileSystem,
+        writers: config.storeIoPoolSize,
+        segmentBytes: config.raftLogSegmentBytes,
+        cacheBytes: config.raftLogCacheBytes,
+        logger,
+        events: {
+          onPersisted: (regionId, readyNumber) => {
+            if (!disk!.#onCreated(regionId, readyNumber)) events.onPersisted(regionId, readyNumber)
+          },
+          onFailed: (error) => {
+            disk!.#created?.fail(error)
+            events.onFailed(error)
+          },
+        },
+      })
+      disk = new StoreDisk(lock, engine, log)
+      return disk
+    } catch (error) {
+      await engine?.close()
+      await lock.release()
+      throw error
+    }
+  }
+
+  private constructor(lock: DirectoryLock, engine: SharedKvEngine, log: RaftLog) {
+    this.#lock = lock
+    this.engine = engine
+    this.log = log
+  }
+
+  /** Begins the raft logs of new regions, durably: a log that is missing later is damage, not news. */
+  createLogs(regionIds: readonly RegionId[]): Promise<void> {
+    const fresh = regionIds.filter((regionId) => this.log.state(regionId) === undefined)
+    if (fresh.length === 0) return Promise.resolve()
+    return new Promise((resolve, reject) => {
+      this.#created = { left: new Set(fresh), done: resolve, fail: reject }
+      const hardState = { term: INITIAL_LOG_TERM, vote: 0, commit: INITIAL_LOG_INDEX }
+      for (const regionId of fresh) {
+        this.log.create(regionId, INITIAL_LOG_INDEX, INITIAL_LOG_TERM, hardState)
+        this.log.write({ regionId, readyNumber: 0, entries: [], hardState })
+      }
+      this.log.flush()
+    })
+  }
+
+  /** Regions that this store serves; each is in both the engine and the log, or something was lost. */
+  loadRegions(): Region[] {
+    const states = loadRegionStates(this.engine)
+    const known = new Set(states.map(({ region }) => region.id))
+    for (const regionId of this.log.regions()) {
+      if (known.has(regionId)) continue
+      throw new PolyraftError(
+        'Corruption',
+        `the raft log holds region ${regionId}, of which kv/ knows nothing: kv/ lost data or was ` +
+          `swapped; ${REJOIN}`,
+        { regionId },
+      )
+    }
+    return states.filter(({ kind }) => kind === RegionStateKind.Normal).map(({ region }) => region)
+  }
+
+  applyStateOf(regionId: RegionId): ApplyState {
+    const stored = this.engine.get(ColumnFamily.Raft, applyStateKey(regionId))
+    if (stored !== undefined) return decodeApplyState(stored)
+    throw new PolyraftError(
+      'Corruption',
+      `region ${regionId} has no apply state: kv/ lost data; ${REJOIN}`,
+      { regionId },
+    )
+  }
+
+  /** Writes what is queued; threads that share the engine must have ended before `close`. */
+  closeLog(): Promise<void> {
+    return this.log.close()
+  }
+
+  async close(): Promise<void> {
+    await this.engine.close()
+    await this.#lock.release()
+  }
+
+  /** The first record of a new region, of which no peer knows yet: ready number 0. */
+  #onCreated(regionId: RegionId, readyNumber: ReadyNumber): boolean {
+    if (readyNumber !== 0) return false
+    this.#created?.left.delete(regionId)
+    if (this.#created?.left.size === 0) {
+      this.#created.done()
+      this.#created = undefined
+    }
+    return true
+  }
+}

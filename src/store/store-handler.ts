@@ -1,0 +1,94 @@
+/**
+ * The store's control FSM and the handler that the poller calls: what concerns all regions, or one
+ * that is not here, is a message to the store.
+ */
+
+import { unreachable } from '../base/assert.ts'
+import type { StoreId } from '../base/ids.ts'
+import type { Fsm, PollHandler } from '../batch-system/fsm.ts'
+import { Mailbox } from '../batch-system/mailbox.ts'
+import type { Router } from '../batch-system/router.ts'
+import {
+  HEARTBEAT_PD,
+  type PeerMessage,
+  type PeerSignal,
+  PeerTag,
+  TICK,
+  TRANSFER_AWAY,
+} from '../peer/messages.ts'
+import type { Peer } from '../peer/peer.ts'
+import type { PeerHandler } from '../peer/peer-handler.ts'
+import type { RoundReads } from './round-reads.ts'
+
+export type StoreMessage =
+  | { readonly kind: 'tick' }
+  | { readonly kind: 'heartbeat-pd' }
+  | { readonly kind: 'transfer-away' }
+  | { readonly kind: 'unreachable'; readonly storeId: StoreId }
+
+const MAILBOX_CAPACITY = 4096
+
+export class StoreFsm implements Fsm<StoreMessage> {
+  /** Region ids begin at 1. */
+  readonly id = 0
+  readonly mailbox = new Mailbox<StoreMessage>(MAILBOX_CAPACITY)
+}
+
+export type StoreRouter = Router<PeerMessage, Peer, StoreMessage, StoreFsm>
+
+export class StoreHandler implements PollHandler<Peer, StoreFsm> {
+  readonly #peers: PeerHandler
+  readonly #reads: RoundReads
+  readonly #router: () => StoreRouter
+
+  constructor(peers: PeerHandler, reads: RoundReads, router: () => StoreRouter) {
+    this.#peers = peers
+    this.#reads = reads
+    this.#router = router
+  }
+
+  begin(): void {
+    this.#peers.begin()
+  }
+
+  handleControl(control: StoreFsm, messagesMax: number): void {
+    for (let left = messagesMax; left > 0; left--) {
+      const message = control.mailbox.take()
+      if (message === undefined) return
+      this.#onMessage(message)
+    }
+  }
+
+  handleNormal(peer: Peer, messagesMax: number): void {
+    this.#peers.handleNormal(peer, messagesMax)
+  }
+
+  lightEnd(batch: readonly Peer[]): void {
+    this.#peers.lightEnd(batch)
+  }
+
+  end(): void {
+    this.#peers.end()
+    this.#reads.flush()
+  }
+
+  #onMessage(message: StoreMessage): void {
+    switch (message.kind) {
+      case 'tick':
+        return this.#toAll(TICK)
+      case 'heartbeat-pd':
+        return this.#toAll(HEARTBEAT_PD)
+      case 'transfer-away':
+        return this.#toAll(TRANSFER_AWAY)
+      case 'unreachable':
+        return this.#toAll({ tag: PeerTag.Unreachable, storeId: message.storeId })
+      default:
+        return unreachable(message)
+    }
+  }
+
+  #toAll(signal: PeerSignal): void {
+    const router = this.#router()
+    for (const id of router.ids()) router.sendForced(id, signal)
+  }
+}

@@ -1,0 +1,44 @@
+/** A region as status pages and tools see it. */
+import type { Peer } from '../peer/peer.ts'
+import { ProgressState } from '../raft/tracker/progress.ts'
+import { StateRole } from '../raft/types.ts'
+import { PeerRole } from '../region/region.ts'
+import type { RegionStatus } from './port.ts'
+
+const ROLE_NAMES = {
+  [StateRole.Follower]: 'follower',
+  [StateRole.Candidate]: 'candidate',
+  [StateRole.Leader]: 'leader',
+  [StateRole.PreCandidate]: 'pre-candidate',
+} as const
+
+const PROGRESS_NAMES = {
+  [ProgressState.Probe]: 'probe',
+  [ProgressState.Replicate]: 'replicate',
+  [ProgressState.Snapshot]: 'snapshot',
+} as const
+
+export function regionStatus(peer: Peer): RegionStatus {
+  const { raft, region } = peer
+  const progress: Record<string, { match: number; next: number; state: string }> = {}
+  if (peer.isLeader) {
+    for (const { id } of region.peers) {
+      const of = raft.progressOf(id)
+      if (of !== undefined)
+        progress[id] = { match: of.match, next: of.next, state: PROGRESS_NAMES[of.state] }
+    }
+  }
+  const isLearner = peer.self.role === PeerRole.Learner
+  return {
+    region,
+    peerId: peer.self.id,
+    role: isLearner ? 'learner' : ROLE_NAMES[raft.role],
+    leaderPeerId: raft.leaderId,
+    term: raft.term,
+    commitIndex: raft.commitIndex,
+    appliedIndex: peer.appliedIndex,
+    firstIndex: raft.firstIndex,
+    lastIndex: raft.lastIndex,
+    progress,
+  }
+}

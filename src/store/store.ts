@@ -1,0 +1,430 @@
+/**
+ * A store: the one place where ports become threads, sockets and files.
+ *
+ *   open:  lock → engine and log → identity → registration with PD → first regions → threads →
+ *          peers → transport → ticks
+ *   close: not ready → leaders move away → drain → stop taking messages → log → apply → engine → lock
+ *
+ * INVARIANTS
+ * - Threads that share the engine's handle end before the engine closes.
+ * - A fatal error (failed fsync, failed apply, broken invariant) stops the poller at once: nothing
+ *   is acknowledged after it. Requests under way are answered as undetermined.
+ */
+import { setTimeout as sleep } from 'node:timers/promises'
+import { assert } from '../base/assert.ts'
+import type { Clock, Random, RoundScheduler } from '../base/clock.ts'
+import { errorMessage } from '../base/errors.ts'
+import type { RegionId, StoreId } from '../base/ids.ts'
+import type { Logger } from '../base/logger.ts'
+import { Poller } from '../batch-system/poller.ts'
+import { Router } from '../batch-system/router.ts'
+import type { PdClient, StoreMeta } from '../pd/port.ts'
+import { CAMPAIGN, PeerTag } from '../peer/messages.ts'
+import { PeerMetrics } from '../peer/metrics.ts'
+import { Peer } from '../peer/peer.ts'
+import { PeerHandler } from '../peer/peer-handler.ts'
+import type { PeerPorts } from '../peer/ports.ts'
+import { regionNotFound, serverIsBusy, storeNotMatch, UNDETERMINED } from '../peer/region-errors.ts'
+import { RawRequest, type RegionError, regionErrorResponse } from '../protocol/raw.ts'
+import { peerOnStore, type Region } from '../region/region.ts'
+import type { StoreIdent } from '../region/state.ts'
+import type { Transport, TransportEvents } from '../transport/port.ts'
+import { ApplyPool } from './apply-pool.ts'
+import { adoptRegions, type BootstrapPorts, loadIdent, register } from './bootstrap.ts'
+import { mustBeSafeConfig, type StoreConfig } from './config.ts'
+import { Inflight } from './inflight.ts'
+import { PdReporter } from './pd-reporter.ts'
+import type { RegionStatus, StoreService, StoreStatus } from './port.ts'
+import { RoundReads } from './round-reads.ts'
+import { StoreDisk } from './store-disk.ts'
+import { StoreFsm, StoreHandler, type StoreRouter } from './store-handler.ts'
+import { regionStatus } from './store-status.ts'
+
+export interface StoreOptions {
+  /** Data directory: raft/, kv/ and LOCK are made in it. */
+  readonly dir: string
+  readonly config: StoreConfig
+  readonly pd: PdClient
+  /** How others reach this store; PD is told. */
+  readonly meta: Pick<StoreMeta, 'address' | 'statusAddress' | 'labels' | 'version'>
+  readonly createTransport: (
+    ids: { readonly clusterId: number; readonly storeId: StoreId },
+    events: TransportEvents,
+  ) => Promise<{ readonly transport: Transport; readonly peerAddress: string }>
+  readonly logger: Logger
+  readonly clock: Clock
+  readonly random: Random
+  readonly scheduler: RoundScheduler
+  /** The store can do nothing any more; the process should end. Called once. */
+  readonly onFatal: (error: Error) => void
+}
+
+/** How long a stopping store waits for others to take its leaderships, in election time-outs. */
+const TRANSFER_WAIT_ELECTIONS = 2
+const DRAIN_WAIT_MS = 2_000
+const POLL_MS = 20
+
+export class Store implements StoreService {
+  readonly #options: StoreOptions
+  readonly #inflight: Inflight
+  readonly #metrics = new PeerMetrics()
+  readonly #router: StoreRouter
+  readonly #poller: Poller<Peer, StoreFsm>
+  #disk: StoreDisk | undefined
+  #apply: ApplyPool | undefined
+  #transport: Transport | undefined
+  #handler: StoreHandler | undefined
+  #ports: PeerPorts | undefined
+  #reads: RoundReads | undefined
+  #reporter: PdReporter | undefined
+  #ident: StoreIdent | undefined
+  #timers: NodeJS.Timeout[] = []
+  #ready = false
+  #stopping = false
+  #failed: Error | undefined
+  #closing: Promise<void> | undefined
+  static async open(options: StoreOptions): Promise<Store> {
+    mustBeSafeConfig(options.config)
+    const store = new Store(options)
+    try {
+      await store.#open()
+      return store
+    } catch (error) {
+      store.#stopping = true
+      await store.#release()
+      throw error
+    }
+  }
+
+  private constructor(options: StoreOptions) {
+    const { config, scheduler } = options
+    this.#options = options
+    this.#inflight = new Inflight(config.inflightBytesMax)
+    const control = new StoreFsm()
+    this.#poller = new Poller<Peer, StoreFsm>({
+      scheduler: { schedule: (run) => scheduler.schedule(() => this.#guard(run)) },
+      handler: {
+        begin: () => this.#handler!.begin(),
+        handleControl: (fsm, max) => this.#handler!.handleControl(fsm, max),
+        handleNormal: (fsm, max) => this.#handler!.handleNormal(fsm, max),
+        lightEnd: (batch) => this.#handler!.lightEnd(batch),
+        end: () => this.#handler!.end(),
+      },
+      control,
+      batchMax: config.storeMaxBatchSize,
+      messagesMax: config.messagesPerTick,
+    })
+    this.#router = new Router(this.#poller, control)
+  }
+
+  get storeId(): StoreId {
+    assert(this.#ident !== undefined, 'an open store has an identity')
+    return this.#ident.storeId
+  }
+
+  // @hot bench: store
+  execute(request: RawRequest): void {
+    if (this.#stopping) {
+      this.#refuse(request, serverIsBusy('the store is stopping', 0))
+      return
+    }
+    if (request.storeId !== this.storeId) {
+      this.#refuse(request, storeNotMatch(request.storeId, this.storeId))
+      return
+    }
+    if (!this.#inflight.take(request)) {
+      this.#refuse(request, serverIsBusy('too many bytes of requests are in flight', 100))
+      return
+    }
+    if (request.durationMsMax > 0) {
+      request.deadlineMs = this.#options.clock.monotonicMs() + request.durationMsMax
+    }
+    const outcome = this.#router.send(request.regionId, request)
+    if (outcome === 'ok') return
+    this.#inflight.release(request)
+    const full = outcome === 'full'
+    this.#refuse(
+      request,
+      full
+        ? serverIsBusy('too many requests wait for this region', 50)
+        : regionNotFound(request.regionId),
+    )
+  }
+
+  status(): StoreStatus {
+    let leaderCount = 0
+    for (const peer of this.#router.all()) if (peer.isLeader) leaderCount++
+    return {
+      clusterId: this.#ident?.clusterId ?? 0,
+      storeId: this.#ident?.storeId ?? 0,
+      ready: this.#ready,
+      regionCount: this.#router.size,
+      leaderCount,
+    }
+  }
+
+  regions(): RegionId[] {
+    return [...this.#router.ids()]
+  }
+
+  regionStatus(regionId: RegionId): RegionStatus | undefined {
+    const peer = this.#router.get(regionId)
+    return peer === undefined ? undefined : regionStatus(peer)
+  }
+
+  metrics(): Record<string, number> {
+    const { regionCount, leaderCount, ready } = this.status()
+    const metrics: Record<string, number> = {
+      store_ready: ready ? 1 : 0,
+      region_count: regionCount,
+      leader_count: leaderCount,
+      requests_in_flight: this.#inflight.requests,
+      request_bytes_in_flight: this.#inflight.bytes,
+    }
+    for (const [name, value] of Object.entries(this.#metrics)) {
+      metrics[name.replace(/[A-Z]/g, (c) => `_${c.toLowerCase()}`)] = value as number
+    }
+    Object.assign(metrics, this.#disk?.log.stats(), this.#disk?.engine.stats())
+    return metrics
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= this.#close()
+    return this.#closing
+  }
+
+  async #open(): Promise<void> {
+    const { dir, config, logger } = this.#options
+    this.#disk = await StoreDisk.open({
+      dir,
+      config,
+      logger,
+      events: {
+        onPersisted: (regionId, readyNumber) => {
+          this.#router.sendForced(regionId, { tag: PeerTag.Persisted, readyNumber })
+        },
+        onFailed: (error) => this.#fail(error),
+      },
+    })
+    const { fresh, regions } = await this.#join()
+    this.#startThreads()
+    for (const region of regions) this.#startPeer(region, fresh)
+    this.#startClocks()
+    this.#ready = true
+    logger.info({ store: this.storeId, regions: regions.length }, 'the store is ready')
+  }
+
+  /** Identity, registration and regions; the transport too, since PD tells others its address. */
+  async #join(): Promise<{ fresh: boolean; regions: Region[] }> {
+    const { pd, logger, meta, clock, createTransport } = this.#options
+    const disk = this.#disk!
+    const ports: BootstrapPorts = {
+      engine: disk.engine,
+      pd,
+      logger,
+      sleep,
+      isStopping: () => this.#stopping,
+      createLogs: (regionIds) => disk.createLogs(regionIds),
+    }
+    this.#ident = await loadIdent(ports)
+    const { clusterId, storeId } = this.#ident
+    const made = await createTransport({ clusterId, storeId }, this.#transportEvents())
+    this.#transport = made.transport
+    const full: StoreMeta = {
+      ...meta,
+      id: storeId,
+      peerAddress: made.peerAddress,
+      state: 0,
+      startTimestamp: Math.floor(clock.wallMs() / 1000),
+      lastHeartbeatMs: 0,
+      deployPath: '',
+    }
+    await register(ports, full, this.#ident)
+    if (!this.#ident.adopted) {
+      const regions = await adoptRegions(ports, this.#ident)
+      this.#ident = { ...this.#ident, adopted: true }
+      return { fresh: true, regions }
+    }
+    return { fresh: false, regions: disk.loadRegions() }
+  }
+
+  #startThreads(): void {
+    const { config, clock, random, logger } = this.#options
+    const { engine, log } = this.#disk!
+    this.#apply = new ApplyPool({
+      workers: config.applyPoolSize,
+      engineHandle: engine.handle,
+      logger,
+      events: {
+        onApplied: (results) => {
+          for (const result of results) {
+            this.#router.sendForced(result.regionId, { tag: PeerTag.Applied, result })
+          }
+        },
+        onFailed: (error) => this.#fail(error),
+      },
+    })
+    const release = (request: RawRequest): void => this.#inflight.release(request)
+    this.#reads = new RoundReads(engine, logger, release)
+    this.#reporter = new PdReporter({
+      pd: this.#options.pd,
+      storeId: this.storeId,
+      dir: this.#options.dir,
+      clock,
+      logger,
+      intervalMs: config.pdStoreHeartbeatTickIntervalMs,
+      figures: () => ({ regionCount: this.#router.size, isBusy: false }),
+    })
+    const reporter = this.#reporter
+    const ports: PeerPorts = {
+      storeId: this.storeId,
+      config,
+      clock,
+      random,
+      logger,
+      log,
+      transport: this.#transport!,
+      apply: this.#apply,
+      reads: this.#reads,
+      metrics: this.#metrics,
+      notify: (regionId, signal) => this.#router.sendForced(regionId, signal),
+      reportRegion: (report) => reporter.reportRegion(report),
+      release,
+    }
+    this.#handler = new StoreHandler(new PeerHandler(ports), this.#reads, () => this.#router)
+    this.#ports = ports
+  }
+
+  #startPeer(region: Region, fresh: boolean): void {
+    const applyState = this.#disk!.applyStateOf(region.id)
+    this.#apply!.register(region, applyState)
+    const peer = new Peer(this.#ports!, {
+      region,
+      applyState,
+      mailboxCapacity: this.#options.config.mailboxCapacity,
+      fresh,
+    })
+    this.#router.register(peer)
+    const alone = region.peers.length === 1
+    const first = fresh && peerOnStore(region, this.storeId) === region.peers[0]
+    // Bootstrap spreads the first peers over the stores: elections without waiting, leaders balanced.
+    if (alone || first) this.#router.sendForced(region.id, CAMPAIGN)
+    // Committed entries that were not applied before the stop are waiting.
+    else this.#router.sendForced(region.id, { tag: PeerTag.EntriesFetched, to: 0 })
+  }
+
+  #startClocks(): void {
+    const { config } = this.#options
+    const every = (ms: number, message: 'tick' | 'heartbeat-pd'): void => {
+      this.#timers.push(setInterval(() => this.#router.sendControl({ kind: message }), ms))
+    }
+    every(config.raftBaseTickIntervalMs, 'tick')
+    every(config.pdHeartbeatTickIntervalMs, 'heartbeat-pd')
+    this.#reporter!.start()
+  }
+
+  #transportEvents(): TransportEvents {
+    return {
+      onMessages: (envelopes) => {
+        for (const envelope of envelopes) {
+          const outcome = this.#router.send(envelope.regionId, { tag: PeerTag.Raft, envelope })
+          if (outcome !== 'ok') this.#metrics.raftMessagesDropped++
+        }
+      },
+      onUnreachable: (storeId) => this.#router.sendControl({ kind: 'unreachable', storeId }),
+    }
+  }
+
+  #refuse(request: RawRequest, error: RegionError): void {
+    request.sink.respond(request, regionErrorResponse(error))
+  }
+
+  #guard(run: () => void): void {
+    try {
+      run()
+    } catch (error) {
+      this.#fail(error instanceof Error ? error : new Error(String(error)))
+    }
+  }
+
+  #fail(error: Error): void {
+    if (this.#failed !== undefined) return
+    this.#failed = error
+    this.#ready = false
+    this.#stopping = true
+    this.#poller.stop()
+    this.#stopClocks()
+    this.#options.logger.error(
+      { store: this.#ident?.storeId, error: errorMessage(error), stack: error.stack },
+      'the store failed and stops',
+    )
+    this.#abandonRequests()
+    this.#options.onFatal(error)
+  }
+
+  #abandonRequests(): void {
+    const answer = (request: RawRequest): void => {
+      this.#inflight.release(request)
+      this.#refuse(request, UNDETERMINED)
+    }
+    for (const peer of this.#router.all()) {
+      for (const { requests } of peer.proposals.takeAll()) requests.forEach(answer)
+      if (peer.writes.length > 0) peer.writes.takeRequests().forEach(answer)
+      peer.reads.takeAll().forEach(answer)
+      peer.roundReads.splice(0).forEach(answer)
+      for (let m = peer.mailbox.take(); m !== undefined; m = peer.mailbox.take()) {
+        if (m instanceof RawRequest) answer(m)
+      }
+    }
+  }
+
+  async #close(): Promise<void> {
+    this.#ready = false
+    const wasFailed = this.#failed !== undefined
+    if (!wasFailed) await this.#moveLeadersAway()
+    this.#stopping = true
+    if (!wasFailed) await this.#waitUntil(() => this.#inflight.requests === 0, DRAIN_WAIT_MS)
+    await this.#release()
+    this.#options.logger.info({}, 'the store is closed')
+  }
+
+  async #moveLeadersAway(): Promise<void> {
+    const { raftBaseTickIntervalMs, raftElectionTimeoutTicks } = this.#options.config
+    const electionMs = raftBaseTickIntervalMs * raftElectionTimeoutTicks
+    this.#router.sendControlForced({ kind: 'transfer-away' })
+    await this.#waitUntil(() => !this.#leadsMovable(), electionMs * TRANSFER_WAIT_ELECTIONS)
+  }
+
+  /** Leads a region that another store could lead. */
+  #leadsMovable(): boolean {
+    for (const peer of this.#router.all()) {
+      if (peer.isLeader && peer.raft.leadTransferee !== 0) return true
+    }
+    return this.#router.control.mailbox.length > 0
+  }
+
+  async #waitUntil(condition: () => boolean, msMax: number): Promise<void> {
+    for (let waitedMs = 0; waitedMs < msMax && this.#failed === undefined; waitedMs += POLL_MS) {
+      if (condition()) return
+      await sleep(POLL_MS)
+    }
+  }
+
+  #stopClocks(): void {
+    for (const timer of this.#timers) clearInterval(timer)
+    this.#timers = []
+    this.#reporter?.stop()
+  }
+
+  /** Ends threads before what they use; every step may be missing when the start failed half-way. */
+  async #release(): Promise<void> {
+    this.#stopClocks()
+    await this.#transport?.close()
+    await this.#disk?.closeLog()
+    await this.#apply?.close()
+    this.#poller.stop()
+    await this.#waitUntil(() => (this.#reads?.scansRunning ?? 0) === 0, DRAIN_WAIT_MS)
+    this.#abandonRequests()
+    await this.#disk?.close()
+  }
+}

@@ -1,0 +1,116 @@
+/**
+ * Several stores in one process: a hub that hands envelopes over by reference. It serves the
+ * embedded cluster; a simulator puts its own network behind the same port.
+ *
+ * INVARIANTS
+ * - Delivery happens on the next scheduled round, never within send() or flush().
+ * - In order per pair; what is for a store that is not (or no longer) attached is dropped, and the
+ *   sender is told once until it is attached again.
+ */
+import { assert } from '../base/assert.ts'
+import type { RoundScheduler } from '../base/clock.ts'
+import type { StoreId } from '../base/ids.ts'
+import type { RaftEnvelope, Transport, TransportEvents } from './port.ts'
+
+/** Messages that may wait for one store of the hub. */
+const QUEUE_MESSAGES_MAX = 65_536
+
+export class LoopbackHub {
+  readonly #scheduler: RoundScheduler
+  readonly #stores = new Map<StoreId, LoopbackTransport>()
+  #frames: { readonly to: StoreId; readonly from: StoreId; readonly batch: RaftEnvelope[] }[] = []
+  #scheduled = false
+
+  constructor(scheduler: RoundScheduler) {
+    this.#scheduler = scheduler
+  }
+
+  attach(storeId: StoreId, events: TransportEvents): LoopbackTransport {
+    assert(!this.#stores.has(storeId), `store ${storeId} is attached once`)
+    const transport = new LoopbackTransport(this, storeId, events)
+    this.#stores.set(storeId, transport)
+    for (const other of this.#stores.values()) other.onAttached(storeId)
+    return transport
+  }
+
+  detach(storeId: StoreId): void {
+    this.#stores.delete(storeId)
+  }
+
+  post(from: StoreId, to: StoreId, batch: RaftEnvelope[]): void {
+    this.#frames.push({ from, to, batch })
+    if (this.#scheduled) return
+    this.#scheduled = true
+    this.#scheduler.schedule(() => this.#deliver())
+  }
+
+  #deliver(): void {
+    const frames = this.#frames
+    this.#frames = []
+    this.#scheduled = false
+    for (const { from, to, batch } of frames) {
+      const sender = this.#stores.get(from)
+      sender?.onTaken(to, batch.length)
+      const receiver = this.#stores.get(to)
+      if (receiver !== undefined) receiver.events.onMessages(batch)
+      else sender?.onLost(to)
+    }
+  }
+}
+
+export class LoopbackTransport implements Transport {
+  readonly events: TransportEvents
+  readonly #hub: LoopbackHub
+  readonly #storeId: StoreId
+  readonly #queues = new Map<StoreId, RaftEnvelope[]>()
+  /** Sent and not delivered yet, by store. */
+  readonly #waiting = new Map<StoreId, number>()
+  readonly #unreachable = new Set<StoreId>()
+  #closed = false
+
+  constructor(hub: LoopbackHub, storeId: StoreId, events: TransportEvents) {
+    this.#hub = hub
+    this.#storeId = storeId
+    this.events = events
+  }
+
+  send(envelope: RaftEnvelope): boolean {
+    const to = envelope.to.storeId
+    const waiting = this.#waiting.get(to) ?? 0
+    if (this.#closed || waiting >= QUEUE_MESSAGES_MAX) return false
+    this.#waiting.set(to, waiting + 1)
+    const queue = this.#queues.get(to)
+    if (queue === undefined) this.#queues.set(to, [envelope])
+    else queue.push(envelope)
+    return true
+  }
+
+  flush(): void {
+    if (this.#queues.size === 0) return
+    for (const [to, batch] of this.#queues) this.#hub.post(this.#storeId, to, batch)
+    this.#queues.clear()
+  }
+
+  close(): Promise<void> {
+    if (!this.#closed) this.#hub.detach(this.#storeId)
+    this.#closed = true
+    this.#queues.clear()
+    return Promise.resolve()
+  }
+
+  onTaken(to: StoreId, count: number): void {
+    const left = (this.#waiting.get(to) ?? 0) - count
+    assert(left >= 0, 'no more is delivered than was sent')
+    this.#waiting.set(to, left)
+  }
+
+  onLost(to: StoreId): void {
+    if (this.#unreachable.has(to)) return
+    this.#unreachable.add(to)
+    this.events.onUnreachable(to)
+  }
+
+  onAttached(storeId: StoreId): void {
+    this.#unreachable.delete(storeId)
+  }
+}

@@ -1,0 +1,91 @@
+import fc from 'fast-check'
+import { describe, expect, it } from 'vitest'
+import {
+  printableKey,
+  readU64BE,
+  readU64LE,
+  wordsToU64,
+  writeU64BE,
+  writeU64LE,
+} from '../../src/base/bytes.ts'
+import { ByteReader, ByteWriter } from '../../src/base/codec.ts'
+import { PolyraftError } from '../../src/base/errors.ts'
+import { Ring } from '../../src/base/ring.ts'
+
+describe('u64 gateway', () => {
+  it('round-trips every safe integer, both ways round', () => {
+    const bytes = Buffer.alloc(8)
+    fc.assert(
+      fc.property(fc.nat(Number.MAX_SAFE_INTEGER), (value) => {
+        writeU64BE(bytes, value, 0)
+        expect(readU64BE(bytes, 0)).toBe(value)
+        expect(bytes.readBigUInt64BE(0)).toBe(BigInt(value))
+        writeU64LE(bytes, value, 0)
+        expect(readU64LE(bytes, 0)).toBe(value)
+      }),
+    )
+  })
+
+  it('refuses what a number cannot hold', () => {
+    expect(wordsToU64(0x1f_ffff, 0xffff_ffff)).toBe(Number.MAX_SAFE_INTEGER)
+    expect(() => wordsToU64(0x20_0000, 0)).toThrow(RangeError)
+  })
+})
+
+describe('byte codec', () => {
+  it('reads back what was written', () => {
+    fc.assert(
+      fc.property(fc.array(fc.uint8Array({ maxLength: 300 })), fc.string(), (pieces, text) => {
+        const writer = new ByteWriter(8)
+        for (const piece of pieces) writer.bytes(piece).u8(7)
+        writer.text(text).u16(65_535).u32(4_294_967_295).u64(Number.MAX_SAFE_INTEGER)
+        const reader = new ByteReader(writer.take(), 'test')
+        for (const piece of pieces) {
+          expect(Buffer.compare(reader.bytes(), piece)).toBe(0)
+          expect(reader.u8()).toBe(7)
+        }
+        expect(reader.text()).toBe(Buffer.from(text).toString('utf8'))
+        expect([reader.u16(), reader.u32(), reader.u64()]).toEqual([
+          65_535,
+          4_294_967_295,
+          Number.MAX_SAFE_INTEGER,
+        ])
+        expect(reader.remaining).toBe(0)
+      }),
+    )
+  })
+
+  it('says where it ended when bytes are missing', () => {
+    const reader = new ByteReader(Buffer.from([5, 0, 0, 0, 1]), 'a thing')
+    expect(() => reader.bytes()).toThrow(PolyraftError)
+    expect(() => reader.bytes()).toThrow(/a thing: wanted/)
+  })
+})
+
+describe('ring', () => {
+  it('behaves as a queue', () => {
+    fc.assert(
+      fc.property(
+        fc.array(fc.option(fc.nat(), { nil: undefined }), { maxLength: 200 }),
+        (steps) => {
+          const ring = new Ring<number>(2)
+          const model: number[] = []
+          for (const step of steps) {
+            if (step === undefined) expect(ring.shift()).toBe(model.shift())
+            else {
+              ring.push(step)
+              model.push(step)
+            }
+            expect(ring.length).toBe(model.length)
+            expect(ring.peek()).toBe(model[0])
+            expect(ring.at(model.length - 1)).toBe(model.at(-1))
+          }
+        },
+      ),
+    )
+  })
+})
+
+it('printableKey shows bytes that are no text', () => {
+  expect(printableKey(Buffer.from('a\\\n\xff', 'latin1'))).toBe('a\\x5c\\x0a\\xff')
+})

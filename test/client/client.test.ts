@@ -1,0 +1,377 @@
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
+import type { KvClient } from '../../src/client/kv-client.ts'
+import { RawKind } from '../../src/protocol/raw.ts'
+import { FakeCluster, hex } from './fake-cluster.ts'
+
+let cluster: FakeCluster
+let kv: KvClient
+
+beforeEach(() => {
+  vi.useFakeTimers()
+  cluster = new FakeCluster([1, 2, 3]).bootstrap(['m'])
+  kv = cluster.client()
+})
+
+afterEach(async () => {
+  await kv.close()
+  expect(vi.getTimerCount()).toBe(0)
+  vi.useRealTimers()
+})
+
+/** The outcome, with the timers run that it needs. */
+async function settle<T>(promise: Promise<T>, withinMs = 6000): Promise<T> {
+  promise.catch(() => {})
+  let done = false
+  const mark = () => {
+    done = true
+  }
+  promise.then(mark, mark)
+  for (let passed = 0; !done && passed < withinMs; passed += 10) {
+    await vi.advanceTimersByTimeAsync(10)
+  }
+  expect(done, `settled within ${withinMs} ms`).toBe(true)
+  return promise
+}
+
+function storesServed(kind: RawKind): number[] {
+  return cluster.served.filter((each) => each.kind === kind).map((each) => each.storeId)
+}
+
+describe('the plain calls', () => {
+  test('put, get, delete', async () => {
+    await kv.put('key', 'value')
+    expect(await kv.get('key')).toEqual(Buffer.from('value'))
+    await kv.put(Buffer.from('key'), new Uint8Array([0, 255]))
+    expect(await kv.get('key')).toEqual(Buffer.from([0, 255]))
+    await kv.delete('key')
+    expect(await kv.get('key')).toBeUndefined()
+  })
+
+  test('an empty value is not an absent one', async () => {
+    await kv.put('key', '')
+    expect(await kv.get('key')).toEqual(Buffer.alloc(0))
+  })
+
+  test('string keys are UTF-8', async () => {
+    await kv.put('ключ', 'значение')
+    expect(cluster.data.get(hex(Buffer.from('ключ', 'utf8')))?.toString()).toBe('значение')
+  })
+
+  test('PD is asked once for a region and once for a store', async () => {
+    await Promise.all(Array.from({ length: 100 }, (_, i) => kv.put(`a${i}`, 'v')))
+    const asked = cluster.pdCalls
+    expect(asked).toBeLessThanOrEqual(5)
+    await kv.put('b', 'v')
+    expect(cluster.pdCalls).toBe(asked)
+  })
+
+  test('callbacks for load generators', async () => {
+    const outcomes: unknown[] = []
+    kv.putCallback(Buffer.from('k'), Buffer.from('v'), (error) => outcomes.push(error))
+    await vi.advanceTimersByTimeAsync(1)
+    expect(outcomes).toEqual([undefined])
+    kv.getCallback(Buffer.from('k'), (_error, value) => outcomes.push(value))
+    await vi.advanceTimersByTimeAsync(1)
+    expect(outcomes[1]).toEqual(Buffer.from('v'))
+    kv.putCallback(Buffer.alloc(0), Buffer.from('v'), (error) => outcomes.push(error?.code))
+    expect(outcomes[2]).toBe('KeyEmpty')
+  })
+})
+
+describe('input is checked before anything is sent', () => {
+  const big = Buffer.alloc(8 * 1024 + 1, 1)
+  test.each([
+    ['KeyEmpty', () => kv.get('')],
+    ['KeyEmpty', () => kv.batchGet(['a', ''])],
+    ['KeyTooLarge', () => kv.put(big, 'v')],
+    ['KeyTooLarge', () => kv.batchDelete([big])],
+    ['ValueTooLarge', () => kv.put('k', Buffer.alloc(8 * 1024 * 1024 + 1))],
+    ['UnknownColumnFamily', () => kv.get('k', { cf: 'nope' })],
+    ['UnknownColumnFamily', () => kv.batchPut([['k', 'v']], { cf: 'nope' })],
+    ['InvalidArgument', () => kv.put(7 as never, 'v')],
+    ['Unsupported', () => kv.put('k', 'v', { ttlSeconds: 1 })],
+    ['Unsupported', () => kv.batchPut([['k', 'v']], { ttlSeconds: 1 })],
+    ['Unsupported', () => kv.deleteRange('a', 'b')],
+    ['Unsupported', () => kv.compareAndSwap('k', { expected: undefined, value: 'v' })],
+    ['Unsupported', () => kv.ttl('k')],
+  ])('%s', async (code, call) => {
+    await expect(call()).rejects.toMatchObject({ name: 'PolyraftError', code })
+    expect(cluster.served).toHaveLength(0)
+  })
+
+  test('a scan range the wrong way round', () => {
+    expect(() => kv.scan({ start: 'b', end: 'a' })).toThrow(/start/)
+  })
+})
+
+describe('region errors', () => {
+  beforeEach(async () => {
+    await kv.put('a', '0')
+    cluster.served.length = 0
+  })
+
+  test('NotLeader with a hint: the new leader, at once', async () => {
+    cluster.lead('a', 2)
+    await kv.put('a', '1')
+    expect(storesServed(RawKind.Put)).toEqual([1, 2])
+    await kv.put('a', '2')
+    expect(storesServed(RawKind.Put)).toEqual([1, 2, 2])
+  })
+
+  test('NotLeader without a hint: back off and look around until there is a leader', async () => {
+    cluster.lead('a', undefined)
+    const put = kv.put('a', '1')
+    await vi.advanceTimersByTimeAsync(1000)
+    expect(new Set(storesServed(RawKind.Put))).toEqual(new Set([1, 2, 3]))
+    expect(cluster.served.length).toBeLessThan(30)
+    cluster.lead('a', 3)
+    await settle(put, 500)
+    expect(cluster.data.get(hex('a'))?.toString()).toBe('1')
+  })
+
+  test('a split is learnt from EpochNotMatch, without PD', async () => {
+    cluster.split('c')
+    const asked = cluster.pdCalls
+    await kv.put('a', '1')
+    await kv.put('d', '1')
+    expect(cluster.pdCalls).toBe(asked)
+    expect(storesServed(RawKind.Put)).toEqual([1, 1, 1])
+  })
+
+  test('EpochNotMatch of a peer that is behind does not undo what is known', async () => {
+    const old = cluster.regionOf(Buffer.from('a')).region
+    cluster.split('c')
+    await kv.put('a', '1')
+    cluster.served.length = 0
+    cluster.script.push({ code: 'EpochNotMatch', message: '', currentRegions: [old] })
+    // The region of 'd' kept the old id, and the client knows it at the higher version.
+    await settle(kv.put('d', '2'))
+    expect(cluster.served).toHaveLength(2)
+    expect(cluster.served[1]?.request.version).toBe(2)
+  })
+
+  test.each(['RegionNotFound', 'KeyNotInRegion', 'MismatchPeerId', 'EpochNotMatch'] as const)(
+    '%s: the region is asked from PD again',
+    async (code) => {
+      const asked = cluster.pdCalls
+      cluster.script.push({
+        code,
+        message: '',
+        regionId: 100,
+        key: Buffer.from('a'),
+        startKey: Buffer.alloc(0),
+        endKey: Buffer.alloc(0),
+        requestPeerId: 0,
+        storePeerId: 0,
+        currentRegions: [],
+      })
+      await settle(kv.put('a', '1'))
+      expect(cluster.pdCalls).toBe(asked + 1)
+      expect(cluster.served).toHaveLength(2)
+    },
+  )
+
+  test('StoreNotMatch: the address is asked again', async () => {
+    cluster.script.push({
+      code: 'StoreNotMatch',
+      message: '',
+      requestStoreId: 1,
+      actualStoreId: 9,
+    })
+    cluster.addresses.set(1, 'moved:1')
+    await settle(kv.put('a', '1'))
+    expect(cluster.connects).toEqual(['store-1:20160', 'moved:1'])
+  })
+
+  test('StaleCommand: again at once', async () => {
+    cluster.script.push({ code: 'StaleCommand', message: '' })
+    await kv.put('a', '1')
+    expect(cluster.served).toHaveLength(2)
+  })
+
+  test('ServerIsBusy: waits at least as long as the store asks', async () => {
+    cluster.script.push({ code: 'ServerIsBusy', message: '', reason: 'full', backoffMs: 300 })
+    const put = kv.put('a', '1')
+    await vi.advanceTimersByTimeAsync(290)
+    expect(cluster.served).toHaveLength(1)
+    await settle(put, 200)
+    expect(cluster.served).toHaveLength(2)
+  })
+
+  test('RaftEntryTooLarge fails the call', async () => {
+    cluster.script.push({
+      code: 'RaftEntryTooLarge',
+      message: 'too large',
+      regionId: 100,
+      entrySize: 9,
+    })
+    await expect(kv.put('a', '1')).rejects.toMatchObject({ code: 'RaftEntryTooLarge' })
+    expect(cluster.served).toHaveLength(1)
+  })
+
+  test('refusals until the deadline are a Timeout, for the write was never executed', async () => {
+    const busy = { code: 'ServerIsBusy', message: 'full', reason: 'full', backoffMs: 0 } as const
+    for (let i = 0; i < 1000; i++) cluster.script.push(busy)
+    await expect(settle(kv.put('a', '1'))).rejects.toMatchObject({
+      code: 'Timeout',
+      data: { lastError: 'ServerIsBusy: full' },
+    })
+    expect(cluster.served.length).toBeLessThan(30)
+  })
+
+  test('an UndeterminedResult is tried again, and remembered', async () => {
+    cluster.script.push({ code: 'UndeterminedResult', message: '' })
+    await settle(kv.put('a', '1'))
+    cluster.script.push({ code: 'UndeterminedResult', message: '' })
+    for (let i = 0; i < 1000; i++) cluster.script.push({ code: 'StaleCommand', message: '' })
+    await expect(settle(kv.put('a', '2'))).rejects.toMatchObject({ code: 'Undetermined' })
+  })
+
+  test('two peers that name each other leader do not make a busy loop', async () => {
+    const region = cluster.regionOf(Buffer.from('a')).region
+    for (let i = 0; i < 2000; i++) {
+      const leader = region.peers[(i + 1) % 2]
+      cluster.script.push({ code: 'NotLeader', message: '', regionId: region.id, leader })
+    }
+    await expect(settle(kv.put('a', '1'))).rejects.toMatchObject({ code: 'Timeout' })
+    expect(cluster.served.length).toBeLessThan(80)
+  })
+})
+
+describe('connections', () => {
+  beforeEach(async () => {
+    await kv.put('a', '0')
+    cluster.served.length = 0
+  })
+
+  test('a dead leader: writes go on once another one leads', async () => {
+    cluster.modes.set(1, 'down')
+    const put = kv.put('a', '1')
+    await vi.advanceTimersByTimeAsync(1500)
+    cluster.lead('a', 2)
+    await settle(put, 400)
+    expect(cluster.data.get(hex('a'))?.toString()).toBe('1')
+  })
+
+  test('a hung leader: its requests fail over, the late answer finds nobody', async () => {
+    cluster.modes.set(1, 'hang')
+    const put = kv.put('a', '1')
+    await vi.advanceTimersByTimeAsync(500)
+    cluster.lead('a', 3)
+    await settle(put, 1500)
+    const late = cluster.hung[0]!
+    late.sink.respond(late, cluster.execute(late))
+    expect(await settle(kv.get('a'))).toEqual(Buffer.from('1'))
+  })
+
+  test('a hung store: the deadline holds, and the write is Undetermined', async () => {
+    for (const store of [1, 2, 3]) cluster.modes.set(store, 'hang')
+    const began = performance.now()
+    await expect(settle(kv.put('a', '1'))).rejects.toMatchObject({
+      code: 'Undetermined',
+      retryable: false,
+    })
+    expect(performance.now() - began).toBeLessThan(5100)
+  })
+
+  test('a hung store: a read is a plain Timeout', async () => {
+    for (const store of [1, 2, 3]) cluster.modes.set(store, 'hang')
+    await expect(settle(kv.get('a'))).rejects.toMatchObject({ code: 'Timeout' })
+  })
+
+  test('never sent: Timeout', async () => {
+    for (const store of [1, 2, 3]) cluster.modes.set(store, 'down')
+    await expect(settle(kv.put('a', '1'))).rejects.toMatchObject({ code: 'Timeout' })
+    expect(cluster.served.length).toBeLessThan(60)
+  })
+
+  test('sent, and the connection broke every time: Undetermined', async () => {
+    for (const store of [1, 2, 3]) cluster.modes.set(store, 'break-after-execute')
+    await expect(settle(kv.put('a', '1'))).rejects.toMatchObject({ code: 'Undetermined' })
+    expect(cluster.data.get(hex('a'))?.toString()).toBe('1')
+  })
+
+  test('sent once, then refused until the deadline: still Undetermined', async () => {
+    cluster.modes.set(1, 'break-before-execute')
+    const put = kv.put('a', '1')
+    await vi.advanceTimersByTimeAsync(5)
+    cluster.modes.set(1, 'up')
+    cluster.lead('a', undefined)
+    await expect(settle(put)).rejects.toMatchObject({ code: 'Undetermined' })
+  })
+
+  test('sent, broken, tried again with success: done', async () => {
+    cluster.modes.set(1, 'break-before-execute')
+    const put = kv.put('a', '1')
+    await vi.advanceTimersByTimeAsync(5)
+    cluster.modes.set(1, 'up')
+    await settle(put, 1000)
+    expect(cluster.data.get(hex('a'))?.toString()).toBe('1')
+  })
+
+  test('a single replica that comes back is found again', async () => {
+    await kv.close()
+    cluster = new FakeCluster([1]).bootstrap([])
+    kv = cluster.client()
+    await kv.put('a', '0')
+    cluster.modes.set(1, 'down')
+    const put = kv.put('a', '1')
+    await vi.advanceTimersByTimeAsync(3000)
+    cluster.modes.set(1, 'up')
+    await settle(put, 500)
+  })
+
+  test('a store that moved is found by asking PD for its address again', async () => {
+    cluster.modes.set(1, 'down')
+    cluster.addresses.set(1, 'moved:1')
+    const put = kv.put('a', '1')
+    await vi.advanceTimersByTimeAsync(1)
+    cluster.modes.set(1, 'up')
+    await settle(put, 1000)
+    expect(cluster.connects).toContain('moved:1')
+  })
+})
+
+describe('the placement driver', () => {
+  test('down for a while', async () => {
+    cluster.pdMode = 'fail'
+    const put = kv.put('a', '1')
+    await vi.advanceTimersByTimeAsync(1000)
+    cluster.pdMode = 'up'
+    await settle(put, 600)
+  })
+
+  test('hangs: Timeout at the deadline, and all is well once it answers again', async () => {
+    cluster.pdMode = 'hang'
+    await expect(settle(kv.put('a', '1'))).rejects.toMatchObject({ code: 'Timeout' })
+    cluster.pdMode = 'up'
+    await settle(kv.put('a', '1'))
+  })
+
+  test('behind the stores: what the stores said is kept', async () => {
+    await kv.put('z', '0')
+    cluster.freezePd()
+    cluster.split('p')
+    await kv.put('z', '1')
+    cluster.served.length = 0
+    await kv.put('z', '2')
+    await kv.put('n', '2')
+    expect(cluster.served.map((each) => each.request.version)).toEqual([2, 2])
+  })
+})
+
+describe('close', () => {
+  test('rejects what is pending, and everything after', async () => {
+    cluster.modes.set(1, 'hang')
+    const pending = [kv.put('a', '1'), kv.get('z'), kv.batchGet(['b', 'y'])]
+    const scanned = kv.scan()[Symbol.asyncIterator]().next()
+    const outcomes = Promise.allSettled([...pending, scanned])
+    await vi.advanceTimersByTimeAsync(10)
+    await kv.close()
+    for (const outcome of await outcomes) {
+      expect(outcome).toMatchObject({ status: 'rejected', reason: { code: 'Closed' } })
+    }
+    await expect(kv.put('a', '1')).rejects.toMatchObject({ code: 'Closed' })
+    await expect(kv.batchPut([['a', '1']])).rejects.toMatchObject({ code: 'Closed' })
+  })
+})

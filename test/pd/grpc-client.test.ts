@@ -1,0 +1,124 @@
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { silentLogger } from '../../src/base/logger.ts'
+import { connectPd } from '../../src/pd/grpc-client.ts'
+import type { PdServer } from '../../src/pd/server.ts'
+import { pdClientConformance, until } from './client-conformance.ts'
+import { bootstrapClassic, heartbeat, removeDir, startTestPd, temporaryDir } from './fixtures.ts'
+
+pdClientConformance('gRPC client', async (plan) => {
+  const dir = await temporaryDir()
+  const server = await startTestPd(dir, { plan })
+  const client = await connectPd([server.address], { logger: silentLogger })
+  return {
+    core: server.service,
+    client,
+    close: async () => {
+      await client.close()
+      await server.close()
+      await removeDir(dir)
+    },
+  }
+})
+
+describe('connectPd', () => {
+  let dir: string
+  let server: PdServer
+  beforeEach(async () => {
+    dir = await temporaryDir()
+    server = await startTestPd(dir)
+  })
+  afterEach(async () => {
+    await server.close()
+    await removeDir(dir)
+  })
+
+  const logger = silentLogger
+
+  test('takes URLs, and the first endpoint that answers', async () => {
+    const client = await connectPd(['http://127.0.0.1:1', `http://${server.address}/`], { logger })
+    expect(await client.clusterId()).toBe(server.service.clusterId)
+    await client.close()
+  })
+
+  test('names the endpoints when none answers', async () => {
+    await expect(
+      connectPd(['127.0.0.1:1', '127.0.0.1:2'], { logger, timeoutMs: 300 }),
+    ).rejects.toMatchObject({
+      code: 'Unavailable',
+      message: expect.stringContaining('127.0.0.1:1, 127.0.0.1:2'),
+    })
+  })
+
+  test('refuses what is no endpoint', async () => {
+    await expect(connectPd([], { logger })).rejects.toMatchObject({ code: 'ConfigInvalid' })
+    await expect(connectPd(['localhost'], { logger })).rejects.toMatchObject({
+      code: 'ConfigInvalid',
+    })
+  })
+
+  test('a call waits for a PD that restarts', async () => {
+    const client = await connectPd([server.address], { logger })
+    const before = await client.allocId(1)
+    await server.close()
+    const pending = client.allocId(1)
+    server = await startTestPd(dir, { clientAddr: server.address })
+    expect(await pending).toBeGreaterThan(before)
+    await client.close()
+  })
+
+  test('a PD that stays away is Unavailable, and retryable', async () => {
+    const client = await connectPd([server.address], { logger, timeoutMs: 400 })
+    await server.close()
+    await expect(client.allocId(1)).rejects.toMatchObject({ code: 'Unavailable', retryable: true })
+    await client.close()
+  })
+
+  test('close ends a call that waits', async () => {
+    const client = await connectPd([server.address], { logger })
+    await server.close()
+    const pending = client.allocId(1)
+    const outcome = expect(pending).rejects.toMatchObject({ code: 'Closed' })
+    await client.close()
+    await outcome
+  })
+
+  test('another cluster at the same address is noticed', async () => {
+    const client = await connectPd([server.address], { logger })
+    const { address } = server
+    const asked = server.service.clusterId
+    await server.close()
+    const otherDir = await temporaryDir()
+    server = await startTestPd(otherDir, { clientAddr: address, random: { below: () => 5 } })
+    const actual = server.service.clusterId
+    const mismatch = { code: 'ClusterIdMismatch', data: { asked, actual } }
+    await expect(client.allocId(1)).rejects.toMatchObject(mismatch)
+    await expect(client.initialRegions(1)).rejects.toMatchObject(mismatch)
+    await client.close()
+    await removeDir(otherDir)
+  })
+
+  test('follows a PD that moves to another endpoint', async () => {
+    const second = await startTestPd(`${dir}/other`)
+    const { address } = second
+    await second.close()
+    const client = await connectPd([server.address, address], { logger })
+    await server.close()
+    server = await startTestPd(dir, { clientAddr: address })
+    expect(await client.allocId(1)).toBeGreaterThan(0)
+    await client.close()
+  })
+
+  test('a restarted PD hears of the leaders again without another heartbeat', async () => {
+    const client = await connectPd([server.address], { logger })
+    const { first } = await bootstrapClassic(server.service)
+    client.regionHeartbeat(heartbeat(first))
+    const leader = (): unknown => server.service.regionById(first.id)?.leader
+    await until(() => leader() !== undefined)
+    await server.close()
+    server = await startTestPd(dir, { clientAddr: server.address })
+    expect(leader()).toBeUndefined()
+    await until(() => leader() !== undefined)
+    expect(leader()).toEqual(first.peers[0])
+    await client.close()
+  })
+})

@@ -1,0 +1,336 @@
+/**
+ * A small random world: a group of replicas, a network that loses, doubles, delays and parts, disks
+ * that lag, crashes. Everything comes from one seed.
+ */
+import { assert } from '../../../src/base/assert.ts'
+import { type Random, seededRandom } from '../../../src/base/clock.ts'
+import { defaultRaftConfig, type RaftConfig } from '../../../src/raft/config.ts'
+import {
+  ConfChangeTransition,
+  ConfChangeType,
+  type Message,
+  MessageType,
+  ReadOnlyOption,
+  type ReadState,
+  StateRole,
+} from '../../../src/raft/types.ts'
+import { confStateOf } from '../script/storage.ts'
+import { Checks } from './checks.ts'
+import { Replica } from './replica.ts'
+
+export interface WorldOptions {
+  readonly seed: number
+  readonly nodes: number
+  /** Lease-based reads; all nodes then tick at the same pace, on which leases rest. */
+  readonly leases: boolean
+  readonly membershipChanges: boolean
+}
+
+interface Flight {
+  readonly message: Message
+  readonly due: number
+}
+
+const ELECTION_TICK = 10
+const START_INDEX = 5
+
+export class World {
+  readonly #options: WorldOptions
+  readonly #random: Random
+  readonly #checks = new Checks()
+  readonly replicas: Replica[] = []
+  #flights: Flight[] = []
+  #now = 0
+  /** Chance in a thousand. */
+  #loss: number
+  /** A node's side of the partition. */
+  #side = new Map<number, number>()
+  #nextValue = 0
+  /** Commit index that each asked read must reach. */
+  readonly #reads = new Map<string, number>()
+  readonly counts = {
+    crashes: 0,
+    reads: 0,
+    lost: 0,
+    snapshots: 0,
+    elections: 0,
+    changes: 0,
+    transfers: 0,
+  }
+
+  constructor(options: WorldOptions) {
+    this.#options = options
+    this.#random = seededRandom(options.seed)
+    this.#loss = this.#random.below(4) * 50
+    const ids = Array.from({ length: options.nodes }, (_, i) => i + 1)
+    const confState = confStateOf(ids)
+    const start = {
+      metadata: { index: START_INDEX, term: START_INDEX, confState },
+      data: Buffer.from('0'),
+    }
+    const shared = this.#sharedConfig()
+    for (const id of ids) {
+      const config = (applied: number): RaftConfig => ({ ...shared, id, applied })
+      this.replicas.push(
+        new Replica(id, config, start, seededRandom(options.seed * 31 + id), {
+          onMessages: (_, messages) => this.#onMessages(messages),
+          onApplied: (_, index, term, state) => this.#checks.onApplied(index, term, state),
+          onReadState: (replica, read) => this.#onReadState(replica, read),
+          onDurable: (replica) => this.#checks.onDurable(replica),
+        }),
+      )
+    }
+  }
+
+  #sharedConfig(): RaftConfig {
+    return {
+      ...defaultRaftConfig(1, START_INDEX),
+      electionTick: ELECTION_TICK,
+      maxSizePerMsg: 1 + this.#random.below(64),
+      maxInflightMsgs: 1 + this.#random.below(8),
+      maxCommittedSizePerReady: this.#random.below(64),
+      preVote: this.#random.below(3) > 0,
+      checkQuorum: this.#options.leases || this.#random.below(3) > 0,
+      commitByVote: this.#random.below(2) > 0,
+      disableProposalForwarding: this.#random.below(2) > 0,
+      readOnlyOption: this.#options.leases ? ReadOnlyOption.LeaseBased : ReadOnlyOption.Safe,
+    }
+  }
+
+  /** One random event, then everything that must hold. */
+  step(): void {
+    this.#event()
+    for (const replica of this.replicas) {
+      if (replica.up) replica.pump()
+      this.#checks.onStep(replica, this.replicas)
+    }
+  }
+
+  run(steps: number): void {
+    for (let i = 0; i < steps; i++) {
+      this.step()
+      if (i % 50 === 0) this.#checks.logsMatch(this.replicas)
+    }
+    this.#checks.logsMatch(this.replicas)
+  }
+
+  #event(): void {
+    const dice = this.#random.below(1000)
+    if (dice < 430) this.#deliver()
+    else if (dice < 600) this.#tick()
+    else if (dice < 800) this.#syncSome()
+    else if (dice < 890) this.#propose()
+    else if (dice < 930) this.#read()
+    else if (dice < 940) this.#crashOrRestart()
+    else if (dice < 955) this.#part()
+    else if (dice < 965) this.#pick().compact()
+    else if (dice < 975) this.#transfer()
+    else if (dice < 980) this.#campaign()
+    else if (dice < 990) this.#changeMembership()
+    else this.#report()
+  }
+
+  #pick(): Replica {
+    return this.replicas[this.#random.below(this.replicas.length)]!
+  }
+
+  #at(id: number): Replica {
+    return this.replicas[id - 1]!
+  }
+
+  #onMessages(messages: readonly Message[]): void {
+    for (const message of messages) {
+      this.#checks.onMessage(message)
+      if (message.type === MessageType.Snapshot) this.counts.snapshots++
+      const copies = this.#random.below(20) === 0 ? 2 : 1
+      for (let i = 0; i < copies; i++) {
+        const delay =
+          this.#random.below(10) === 0 ? this.#random.below(400) : this.#random.below(20)
+        this.#flights.push({ message, due: this.#now + delay })
+      }
+    }
+  }
+
+  /** Everything that is due; reordered by its delays. */
+  #deliver(): void {
+    this.#now += 10
+    const due = this.#flights.filter((flight) => flight.due <= this.#now)
+    this.#flights = this.#flights.filter((flight) => flight.due > this.#now)
+    due.sort((a, b) => a.due - b.due)
+    for (const { message } of due) this.#arrive(message)
+  }
+
+  #arrive(message: Message): void {
+    const to = this.#at(message.to)
+    const parted = this.#side.get(message.from) !== this.#side.get(message.to)
+    if (!to.up || parted || this.#random.below(1000) < this.#loss) {
+      this.counts.lost++
+      if (message.type === MessageType.Snapshot) this.#failSnapshot(message)
+      return
+    }
+    to.node.step(message)
+    to.pump()
+    this.#checks.onStep(to, this.replicas)
+  }
+
+  #failSnapshot(message: Message): void {
+    const from = this.#at(message.from)
+    if (from.up) from.node.reportSnapshot(message.to, false)
+  }
+
+  #tick(): void {
+    const ticked = this.#options.leases ? this.replicas : [this.#pick(), this.#pick()]
+    for (const replica of ticked) {
+      if (!replica.up) continue
+      const before = replica.node.role
+      replica.node.tick()
+      replica.pump()
+      if (before !== replica.node.role) this.counts.elections++
+    }
+  }
+
+  #syncSome(): void {
+    for (const replica of this.replicas) {
+      if (!replica.up || this.#random.below(2) === 0) continue
+      replica.sync(1 + this.#random.below(Math.max(1, replica.unsyncedCount)))
+    }
+  }
+
+  #propose(): void {
+    const replica = this.#pick()
+    if (replica.up) replica.node.propose(Buffer.from(`v${this.#nextValue++}`))
+  }
+
+  #read(): void {
+    const replica = this.#pick()
+    if (!replica.up) return
+    // The context is used again and again: answers must not be confused by it.
+    const context = Buffer.from(`read ${this.#nextValue++}`)
+    this.#reads.set(`${replica.id} ${context}`, this.#checks.commitMax)
+    replica.node.readIndex(context)
+  }
+
+  #onReadState(replica: Replica, { index, context }: ReadState): void {
+    const least = this.#reads.get(`${replica.id} ${Buffer.from(context)}`)
+    if (least === undefined) return
+    assert(index >= least, `a read at ${index} misses what was committed at ${least}`)
+    this.counts.reads++
+  }
+
+  #crashOrRestart(): void {
+    const replica = this.#pick()
+    if (!replica.up) {
+      this.#restart(replica)
+      return
+    }
+    replica.crash()
+    this.counts.crashes++
+    if (this.#random.below(2) === 0) this.#restart(replica)
+  }
+
+  #restart(replica: Replica): void {
+    replica.restart()
+    this.#checks.onRestart(replica)
+  }
+
+  #part(): void {
+    this.#side = new Map()
+    if (this.#random.below(2) === 0) return
+    for (const { id } of this.replicas) this.#side.set(id, this.#random.below(2))
+  }
+
+  #transfer(): void {
+    const replica = this.#pick()
+    if (!replica.up) return
+    replica.node.transferLeader(this.#pick().id)
+    this.counts.transfers++
+  }
+
+  #campaign(): void {
+    const replica = this.#pick()
+    // A campaign out of turn breaks the promise that leases rest on only by ending the own one.
+    if (replica.up) replica.node.campaign()
+  }
+
+  #report(): void {
+    const replica = this.#pick()
+    if (replica.up) replica.node.reportUnreachable(this.#pick().id)
+  }
+
+  #changeMembership(): void {
+    const replica = this.replicas.find((one) => one.up && one.node.role === StateRole.Leader)
+    if (!this.#options.membershipChanges || replica === undefined) return
+    const types = [ConfChangeType.AddNode, ConfChangeType.RemoveNode, ConfChangeType.AddLearnerNode]
+    const count = this.#random.below(3)
+    const changes = Array.from({ length: count }, () => ({
+      type: types[this.#random.below(types.length)]!,
+      nodeId: this.#pick().id,
+    }))
+    const transition = [
+      ConfChangeTransition.Auto,
+      ConfChangeTransition.Implicit,
+      ConfChangeTransition.Explicit,
+    ][count === 0 ? 0 : this.#random.below(3)]!
+    const context = Buffer.from(`change ${this.#nextValue++}`)
+    if (replica.node.proposeConfChange({ transition, changes, context }) === 'ok') {
+      this.counts.changes++
+    }
+  }
+
+  /** All faults end; the group must come to one state that holds a new proposal. */
+  heal(): void {
+    this.#loss = 0
+    this.#side = new Map()
+    for (const replica of this.replicas) if (!replica.up) this.#restart(replica)
+    const target = this.#checks.commitMax
+    let proposedAt = 0
+    for (let round = 0; round < 3000; round++) {
+      this.#calmRound()
+      const leader = this.#stableLeader()
+      if (leader === undefined) continue
+      if (proposedAt === 0 && leader.node.propose(Buffer.from('last')) === 'ok') {
+        proposedAt = leader.node.lastIndex
+      }
+      if (proposedAt > 0 && this.#agreeOn(Math.max(target, proposedAt))) return
+    }
+    assert(false, `no progress after healing: ${this.#describe()}`)
+  }
+
+  #calmRound(): void {
+    for (const replica of this.replicas) {
+      replica.node.tick()
+      replica.pump()
+      replica.sync(replica.unsyncedCount)
+    }
+    this.#now += 500
+    const due = this.#flights
+    this.#flights = []
+    for (const { message } of due) this.#arrive(message)
+    for (const replica of this.replicas) this.#checks.onStep(replica, this.replicas)
+  }
+
+  #stableLeader(): Replica | undefined {
+    const leaders = this.replicas.filter(({ node }) => node.role === StateRole.Leader)
+    return leaders.find(({ node }) => node.committedToCurrentTerm())
+  }
+
+  /** Every member of the final membership applied the same. */
+  #agreeOn(index: number): boolean {
+    const leader = this.#stableLeader()
+    if (leader === undefined || leader.applied < index) return false
+    const { voters, votersOutgoing, learners } = leader.node.confState
+    const state = leader.stateAt(leader.applied)
+    return [...voters, ...votersOutgoing, ...learners].every((id) => {
+      const replica = this.#at(id)
+      return replica.applied === leader.applied && replica.stateAt(replica.applied) === state
+    })
+  }
+
+  #describe(): string {
+    const lines = this.replicas.map(({ node, id }) => {
+      const { voters, votersOutgoing, learners } = node.confState
+      return `${id}: role ${node.role} term ${node.term} lead ${node.leaderId} commit ${node.commitIndex} last ${node.lastIndex} applied ${node.appliedIndex} voters ${voters}|${votersOutgoing}|${learners}`
+    })
+    return lines.join('; ')
+  }
+}

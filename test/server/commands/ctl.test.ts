@@ -1,0 +1,152 @@
+import { beforeEach, describe, expect, test } from 'vitest'
+import type { StoreMeta } from '../../../src/pd/port.ts'
+import { findProblems } from '../../../src/server/cli/cluster-view.ts'
+import { registerCtl } from '../../../src/server/commands/ctl.ts'
+import { FakeCluster, storeMeta } from '../../client/fake-cluster.ts'
+import { FakeIo } from '../cli/fake-io.ts'
+
+let cluster: FakeCluster
+let io: FakeIo
+/** What differs from a healthy store. */
+let changes: Map<number, Partial<StoreMeta>>
+
+beforeEach(() => {
+  cluster = new FakeCluster([1, 2, 3]).bootstrap(['m\0'], [1, 2])
+  changes = new Map()
+  io = new FakeIo(cluster)
+  io.openPd = async () => {
+    const pd = cluster.pd()
+    return {
+      ...pd,
+      getAllStores: async () =>
+        [...cluster.addresses].map(([id, address]) => ({
+          ...storeMeta(id, address),
+          statusAddress: `status-${id}:20180`,
+          labels: { host: `h${id}` },
+          ...changes.get(id),
+        })),
+    }
+  }
+})
+
+function run(...args: string[]): Promise<FakeIo> {
+  return io.run(registerCtl, ['ctl', ...args])
+}
+
+describe('store list', () => {
+  test('as a table', async () => {
+    changes.set(3, { lastHeartbeatMs: Date.now() - 60_000 })
+    await run('store', 'list')
+    const [head, ...rows] = io.stdout.lines.map((line) => line.trim().split(/ {2,}/))
+    expect(head?.slice(0, 4)).toEqual(['ID', 'ADDRESS', 'STATUS', 'STATE'])
+    expect(rows.map((row) => [row[0], row[1], row[3], row[5], row[6]])).toEqual([
+      ['1', 'store-1:20160', 'up', '2', '1'],
+      ['2', 'store-2:20160', 'up', '2', '1'],
+      ['3', 'store-3:20160', 'down', '2', '0'],
+    ])
+  })
+
+  test('as JSON', async () => {
+    changes.set(1, { lastHeartbeatMs: 0 })
+    await run('store', 'list', '-w', 'json')
+    const stores = JSON.parse(io.stdout.text)
+    expect(stores).toHaveLength(3)
+    expect(stores[0]).toMatchObject({ id: 1, condition: 'down', heartbeatAgeSeconds: null })
+  })
+})
+
+describe('region', () => {
+  test('list', async () => {
+    await run('region', 'list')
+    expect(io.stdout.lines).toHaveLength(3)
+    expect(io.stdout.lines[1]).toMatch(/100 +- +m\\x00 +store 1 +1,2,3 +1\/1/)
+  })
+
+  test('list --limit', async () => {
+    await run('region', 'list', '--limit', '1', '-w', 'json')
+    expect(JSON.parse(io.stdout.text)).toMatchObject([{ id: 100, endKeyHex: '6d00' }])
+  })
+
+  test('show: what each replica says, and the progress its leader sees', async () => {
+    io.pages.set('http://status-1:20180/region/100', {
+      role: 'leader',
+      term: 7,
+      commitIndex: 42,
+      appliedIndex: 41,
+      firstIndex: 6,
+      lastIndex: 43,
+      progress: { 102: { match: 40, next: 44, state: 'replicate' } },
+    })
+    await run('region', 'show', '100')
+    expect(io.stdout.text).toMatch(/101 +1 +store-1:20160 +voter +leader +7 +42 +41 +6 +43/)
+    expect(io.stdout.text).toMatch(/102 +2 +store-2:20160 +voter +\? .*answered 404/)
+    expect(io.stdout.text).toMatch(/102 +40 +44 +replicate/)
+    expect(io.exitCode).toBe(0)
+  })
+
+  test('by-key', async () => {
+    await run('region', 'by-key', '7a', '--hex', '-w', 'json')
+    const region = JSON.parse(io.stdout.text)
+    expect(region).toMatchObject({ startKeyHex: '6d00', leader: { storeId: 2 } })
+    expect(region.replicas).toHaveLength(3)
+  })
+
+  test('one that is not there', async () => {
+    await run('region', 'show', '9999')
+    expect(io.stderr.lines).toEqual([expect.stringMatching(/no region for id 9999/)])
+    expect(io.exitCode).toBe(1)
+  })
+
+  test.each([
+    [['region', 'split', '100']],
+    [['store', 'delete', '1']],
+    [['region', 'show', 'abc']],
+    [['store', 'list', '-w', 'yaml']],
+    [['operator']],
+  ])('usage error: %j', async (args) => {
+    await expect(run(...args)).rejects.toMatchObject({ name: 'CommanderError' })
+  })
+})
+
+describe('health', () => {
+  test('all is well', async () => {
+    await run('health')
+    expect([io.exitCode, io.stdout.text]).toEqual([0, 'healthy: 2 regions on 3 stores\n'])
+  })
+
+  test('one line for each problem', async () => {
+    cluster.lead('a', undefined)
+    changes.set(3, { lastHeartbeatMs: Date.now() - 31_000 })
+    await run('health')
+    expect(io.exitCode).toBe(1)
+    expect(io.stdout.lines).toEqual([
+      expect.stringMatching(/store 3 \(store-3:20160\) has not been heard for 31 s/),
+      expect.stringMatching(/region 100 has no leader/),
+      expect.stringMatching(/region 100: peer 103 is on store 3, which is down/),
+      expect.stringMatching(/region 104: peer 107 is on store 3, which is down/),
+    ])
+  })
+
+  test('as JSON', async () => {
+    cluster.regions.clear()
+    await run('health', '-w', 'json')
+    expect(io.exitCode).toBe(1)
+    expect(JSON.parse(io.stdout.text)).toMatchObject({ healthy: false, stores: 3, regions: 0 })
+  })
+
+  test('gaps, silent and lagging peers', () => {
+    const stores = [1, 2, 3].map((id) => storeMeta(id, 'a'))
+    const infos = cluster.infos()
+    const right = infos[1]!
+    const peer = right.region.peers[0]!
+    const regions = [{ ...right, downPeers: [{ peer, downSeconds: 5 }], pendingPeers: [peer] }]
+    expect(findProblems({ stores, regions, nowMs: Date.now() })).toEqual([
+      'region 104: peer 105 has been silent for 5 s',
+      'region 104: peer 105 is still catching up',
+      'no region covers the keys from the beginning to "m\\x00"',
+    ])
+    expect(findProblems({ stores, regions: [infos[0]!], nowMs: Date.now() })).toEqual([
+      'no region covers the keys from "m\\x00" on',
+    ])
+  })
+})

@@ -1,0 +1,174 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { PolyraftError } from '../../src/base/errors.ts'
+import { MIB } from '../../src/base/limits.ts'
+import { type ConfigSource, loadConfig } from '../../src/server/config.ts'
+import { sampleConfig, writeToml } from '../../src/server/config-sample.ts'
+import { SETTINGS } from '../../src/server/config-settings.ts'
+import { defaultStoreConfig, mustBeSafeConfig } from '../../src/store/config.ts'
+
+let dir = ''
+beforeEach(() => {
+  dir = mkdtempSync(join(tmpdir(), 'polyraft-config-'))
+})
+afterEach(() => rmSync(dir, { recursive: true }))
+
+function fileOf(text: string): string {
+  const file = join(dir, 'node.toml')
+  writeFileSync(file, text)
+  return file
+}
+
+function load(text: string, flags: ConfigSource['flags'] = {}) {
+  return loadConfig({ file: fileOf(text), flags })
+}
+
+function problem(text: string, flags: ConfigSource['flags'] = {}): string {
+  try {
+    load(text, flags)
+  } catch (error) {
+    expect(error).toBeInstanceOf(PolyraftError)
+    expect((error as PolyraftError).code).toBe('ConfigInvalid')
+    return (error as PolyraftError).message.replace(`${join(dir, 'node.toml')}: `, 'FILE ')
+  }
+  throw new Error('it was accepted')
+}
+
+describe('defaults', () => {
+  test('without a file they are the defaults of the store, and safe', () => {
+    const { config } = loadConfig({})
+    expect(config.store).toEqual(defaultStoreConfig())
+    expect(() => mustBeSafeConfig(config.store)).not.toThrow()
+    expect(config.pdEndpoints).toEqual(['127.0.0.1:2379'])
+    expect(config.peerAddr).toEqual({ host: '127.0.0.1', port: 0 })
+  })
+
+  test('the sample file parses back to the defaults and has every key', () => {
+    const sample = sampleConfig()
+    expect(load(sample)).toEqual(loadConfig({}))
+    for (const { name } of SETTINGS) expect(sample).toContain(`\n${name.split('.').at(-1)} = `)
+  })
+
+  test('what was loaded can be written and loaded again', () => {
+    const loaded = load('[server]\nlabels = { zone = "a b", "x-y" = "\\"q\\"" }\n', {
+      'raftstore.raft-base-tick-interval': '250ms',
+      'raft-engine.target-file-size': '3MiB',
+    })
+    expect(load(writeToml(loaded.values, false))).toEqual(loaded)
+  })
+})
+
+describe('values', () => {
+  test('units, sections of tikv-server, and flags that win', () => {
+    const { config } = load(
+      `
+      [server]
+      addr = "10.0.0.1:20160"
+      labels = { zone = "z1" }
+      [raftstore]
+      raft-base-tick-interval = "1s"
+      raft-store-max-leader-lease = "9s"
+      raft-entry-max-size = "4MB"
+      store-io-pool-size = 2
+      [raft-engine]
+      target-file-size = 1048576
+      [storage.block-cache]
+      capacity = "0.5GiB"
+      [pd]
+      endpoints = ["http://10.0.0.9:2379/"]
+      [log.file]
+      filename = "a.log"
+      `,
+      { 'server.labels': 'zone=z2,host=h1', 'pd.endpoints': 'a:1, b:2', 'log.level': 'warn' },
+    )
+    expect(config.addr).toEqual({ host: '10.0.0.1', port: 20160 })
+    expect(config.peerAddr).toEqual({ host: '10.0.0.1', port: 0 })
+    expect(config.labels).toEqual({ zone: 'z2', host: 'h1' })
+    expect(config.pdEndpoints).toEqual(['a:1', 'b:2'])
+    expect(config.logLevel).toBe('warn')
+    expect(config.logFile).toBe('a.log')
+    expect(config.store).toMatchObject({
+      raftBaseTickIntervalMs: 1000,
+      raftStoreMaxLeaderLeaseMs: 9000,
+      raftEntryMaxSize: 4 * MIB,
+      storeIoPoolSize: 2,
+      raftLogSegmentBytes: MIB,
+      rocksdbBlockCacheBytes: 512 * MIB,
+    })
+  })
+})
+
+describe('refused, with file, key and what to do', () => {
+  test.each([
+    ['[raftstor]\na = 1', 'FILE unknown section [raftstor]; did you mean "raftstore"?'],
+    [
+      '[raftstore]\nraft-base-tick-intervall = "1s"',
+      'FILE [raftstore] raft-base-tick-intervall: unknown key; did you mean "raft-base-tick-interval"?',
+    ],
+    ['[server]\nendpoints = ["a:1"]', 'FILE [server] endpoints: unknown key; it belongs to [pd]'],
+    ['[server]\nxyzzy = 1', 'FILE [server] xyzzy: unknown key'],
+    [
+      '[rocksdb.writecf]\nx = 1',
+      'FILE unknown section [rocksdb.writecf]; did you mean "defaultcf"?',
+    ],
+    [
+      '[raftstore]\nraft-base-tick-interval = true',
+      'FILE [raftstore] raft-base-tick-interval: expected a time such as "10s" or "100ms", found true',
+    ],
+    [
+      '[raftstore]\nraft-entry-max-size = "8 bananas"',
+      'FILE [raftstore] raft-entry-max-size: expected a size such as "64MiB", found "8 bananas"',
+    ],
+    [
+      '[raftstore]\nraft-entry-max-size = "1GiB"',
+      'FILE [raftstore] raft-entry-max-size: at most 8MiB is allowed',
+    ],
+    ['[raftstore]\napply-pool-size = 0', 'FILE [raftstore] apply-pool-size: at least 1 is needed'],
+    [
+      '[raftstore]\napply-pool-size = 1.5',
+      'FILE [raftstore] apply-pool-size: expected a whole number, found 1.5',
+    ],
+    ['[pd]\nendpoints = "a:1"', 'FILE [pd] endpoints: expected a list of strings, found "a:1"'],
+    ['[pd]\nendpoints = []', 'FILE [pd] endpoints: at least one is needed'],
+    [
+      '[log]\nlevel = "inof"',
+      'FILE [log] level: expected one of debug, info, warn, error, silent, found "inof"; did you mean "info"?',
+    ],
+    [
+      '[server]\naddr = "nowhere"',
+      'FILE [server] addr: "nowhere" is not an address of form host:port',
+    ],
+    [
+      '[server]\naddr = "0.0.0.0:1"',
+      'FILE [server] advertise-addr is needed when addr listens on every interface',
+    ],
+    [
+      '[server]\nlabels = { zone = 1 }',
+      'FILE [server] labels: expected a table of strings, such as { zone = "a" }, found a table',
+    ],
+    [
+      '[security]\nca-path = "x.pem"',
+      'FILE [security] ca-path: TLS is not supported yet; leave it empty',
+    ],
+    [
+      '[raftstore]\nraft-store-max-leader-lease = "950ms"',
+      'FILE [raftstore] raft-store-max-leader-lease must be at least one tick shorter than the election time-out (1000 ms)',
+    ],
+    [
+      '[raftstore]\nraft-heartbeat-ticks = 10',
+      'FILE [raftstore] raft-heartbeat-ticks must be below raft-election-timeout-ticks',
+    ],
+  ])('%j', (text, message) => {
+    expect(problem(text)).toBe(message)
+  })
+
+  test('a syntax error, a missing file, a bad flag', () => {
+    expect(problem('[server\n')).toMatch(/^FILE not valid TOML: /)
+    expect(() => loadConfig({ file: join(dir, 'none.toml') })).toThrow(/none.toml: .*no such file/)
+    expect(() => loadConfig({ flags: { 'server.labels': 'zone' } })).toThrow(
+      'flags: [server] labels: expected k=v,…, found "zone"',
+    )
+  })
+})

@@ -1,0 +1,209 @@
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import type { ApplyResult } from '../../src/apply/port.ts'
+import { PolyraftError } from '../../src/base/errors.ts'
+import { silentLogger } from '../../src/base/logger.ts'
+import { ColumnFamily, type SharedKvEngine } from '../../src/engine/port.ts'
+import { openRocksDb } from '../../src/engine/rocksdb-engine.ts'
+import { applyStateKey, dataKey } from '../../src/region/keys.ts'
+import { decodeApplyState, INITIAL_APPLY_STATE } from '../../src/region/state.ts'
+import { ApplyPool, workerOfRegion } from '../../src/store/apply-pool.ts'
+import { bulk, command, entry, region } from '../apply/support.ts'
+
+let dir: string
+let engine: SharedKvEngine
+let pool: ApplyPool
+let results: ApplyResult[]
+let failures: Error[]
+let onEvent: () => void
+
+beforeEach(async () => {
+  dir = mkdtempSync(join(tmpdir(), 'polyraft-apply-'))
+  engine = await openRocksDb({ dir })
+  results = []
+  failures = []
+  onEvent = () => {}
+})
+
+afterEach(async () => {
+  await pool.close()
+  await engine.close()
+  rmSync(dir, { recursive: true })
+})
+
+function open(workers: number): ApplyPool {
+  pool = new ApplyPool({
+    workers,
+    engineHandle: engine.handle,
+    logger: silentLogger,
+    events: {
+      onApplied(round) {
+        results.push(...round)
+        onEvent()
+      },
+      onFailed(error) {
+        failures.push(error)
+        onEvent()
+      },
+    },
+  })
+  return pool
+}
+
+function until(done: () => boolean): Promise<void> {
+  return new Promise((resolve) => {
+    onEvent = () => {
+      if (done()) resolve()
+    }
+    onEvent()
+  })
+}
+
+const applied = (id: number): number =>
+  results.filter((r) => r.regionId === id).reduce((max, r) => Math.max(max, r.appliedIndex), 0)
+
+function value(key: string): string | undefined {
+  return engine.get(ColumnFamily.Default, dataKey(Buffer.from(key)))?.toString()
+}
+
+describe('ApplyPool', () => {
+  it('applies in the engine that the main thread reads', async () => {
+    open(1).register(region(1), INITIAL_APPLY_STATE)
+    pool.apply({ regionId: 1, entries: [entry(6), entry(7, 'a=1 b=2'), entry(8, '-a')] })
+    pool.flush()
+    await until(() => applied(1) === 8)
+    expect(value('a')).toBeUndefined()
+    expect(value('b')).toBe('2\0')
+    const state = engine.get(ColumnFamily.Raft, applyStateKey(1))!
+    expect(decodeApplyState(state)).toMatchObject({ appliedIndex: 8, appliedTerm: 6 })
+    expect(results.reduce((sum, r) => sum + r.writtenKeys, 0)).toBe(3)
+  })
+
+  it('leaves the memory of the entries with the caller', async () => {
+    open(1).register(region(1), INITIAL_APPLY_STATE)
+    const kept = entry(6, 'a=1')
+    const before = Buffer.from(kept.data)
+    pool.apply({ regionId: 1, entries: [kept] })
+    pool.flush()
+    await until(() => applied(1) === 6)
+    expect(Buffer.from(kept.data)).toEqual(before)
+  })
+
+  it('keeps the order of each region over many rounds and workers', async () => {
+    open(2)
+    const ids = [4, 8, 12, 16, 20]
+    for (const id of ids) pool.register(region(id), INITIAL_APPLY_STATE)
+    for (let index = 6; index < 106; index++) {
+      for (const id of ids) pool.apply({ regionId: id, entries: [entry(index, `k${id}=${index}`)] })
+      if (index % 3 === 0) pool.flush()
+    }
+    pool.flush()
+    await until(() => ids.every((id) => applied(id) === 105))
+    for (const id of ids) {
+      expect(value(`k${id}`)).toBe('105\0')
+      const order = results.filter((r) => r.regionId === id).map((r) => r.appliedIndex)
+      expect(order).toEqual([...order].sort((a, b) => a - b))
+      const written = results.filter((r) => r.regionId === id).map((r) => r.writtenKeys)
+      expect(written.reduce((a, b) => a + b, 0)).toBe(100)
+    }
+  })
+
+  it('tells rejections', async () => {
+    open(1).register(region(1, 2), INITIAL_APPLY_STATE)
+    pool.apply({ regionId: 1, entries: [entry(6, command('a=1', 1)), entry(7, command('b=1', 2))] })
+    pool.flush()
+    await until(() => applied(1) === 7)
+    expect(results.flatMap((r) => r.rejections)).toEqual([{ index: 6, code: 'EpochNotMatch' }])
+    expect([value('a'), value('b')]).toEqual([undefined, '1\0'])
+  })
+
+  it('does all that it was handed before close resolves, flushed or not', async () => {
+    open(2)
+    for (const id of [1, 2, 3]) pool.register(region(id), INITIAL_APPLY_STATE)
+    for (let index = 6; index < 46; index++) {
+      for (const id of [1, 2, 3]) {
+        pool.apply({ regionId: id, entries: [entry(index, bulk(`r${id}-${index}-`, 64, 256))] })
+      }
+      if (index < 40) pool.flush()
+    }
+    await Promise.all([pool.close(), pool.close()])
+    expect([applied(1), applied(2), applied(3)]).toEqual([45, 45, 45])
+    expect(results.reduce((sum, r) => sum + r.writtenKeys, 0)).toBe(3 * 40 * 64)
+    expect(failures).toEqual([])
+    expect(() => pool.apply({ regionId: 1, entries: [entry(46, 'x=1')] })).toThrow('closed')
+    // The workers are gone: the owner can close, open again, and finds everything.
+    await engine.close()
+    engine = await openRocksDb({ dir })
+    expect(value('r3-45-63')).toBe(`${'v'.repeat(256)}\0`)
+  })
+
+  it('closes at once when it never had work', async () => {
+    await open(3).close()
+    expect(failures).toEqual([])
+  })
+
+  it('tells a failure once, keeps other workers going, and still closes', async () => {
+    open(2)
+    const [bad, good] = twoRegionsApart()
+    for (const id of [bad, good]) pool.register(region(id), INITIAL_APPLY_STATE)
+    pool.apply({ regionId: good, entries: [entry(6, 'good=1')] })
+    pool.apply({ regionId: bad, entries: [entry(9, 'gap=1')] })
+    pool.flush()
+    await until(() => failures.length > 0 && applied(good) === 6)
+    expect(failures[0]!.message).toContain('with a gap')
+    pool.apply({ regionId: good, entries: [entry(7, 'unsent=1')] })
+    pool.flush()
+    await pool.close()
+    expect(failures).toHaveLength(1)
+    expect([value('good'), value('gap'), value('unsent')]).toEqual(['1\0', undefined, undefined])
+  })
+
+  it('gives operating errors of a worker back with their code', async () => {
+    open(1).register(region(1), INITIAL_APPLY_STATE)
+    pool.apply({ regionId: 1, entries: [entry(6, Buffer.from('no command'))] })
+    pool.flush()
+    await until(() => failures.length > 0)
+    expect(failures[0]).toBeInstanceOf(PolyraftError)
+    expect(failures[0]).toMatchObject({
+      code: 'Corruption',
+      message: expect.stringContaining('header cut short'),
+    })
+  })
+
+  it('fails when a worker cannot start', async () => {
+    pool = new ApplyPool({
+      workers: 1,
+      engineHandle: 0n,
+      logger: silentLogger,
+      events: {
+        onApplied: () => {},
+        onFailed(error) {
+          failures.push(error)
+          onEvent()
+        },
+      },
+    })
+    await until(() => failures.length > 0)
+    expect(failures[0]!.message).toContain('a handle comes from an open engine')
+  })
+})
+
+describe('workerOfRegion', () => {
+  it('spreads ids of any regular step evenly', () => {
+    for (const step of [1, 2, 3, 4, 5, 8, 16, 1000]) {
+      for (const workers of [1, 2, 3, 4, 8]) {
+        const load = new Array<number>(workers).fill(0)
+        for (let i = 0; i < 4096; i++) load[workerOfRegion(2 + i * step, workers)]!++
+        expect(Math.max(...load)).toBeLessThan((4096 / workers) * 1.25)
+      }
+    }
+  })
+})
+
+function twoRegionsApart(): [number, number] {
+  let other = 2
+  while (workerOfRegion(other, 2) === workerOfRegion(1, 2)) other++
+  return [1, other]
+}
