@@ -11,7 +11,7 @@ import type { KvClient } from '../client/kv-client.ts'
 import { ClusterProcess, freePortBlock } from './cluster-process.ts'
 import { EtcdClient } from './etcd-client.ts'
 import { EtcdCluster, etcdVersion } from './etcd-cluster.ts'
-import { benchKeys, benchValue, type LoadResult, median, type Operation, runLoad } from './load.ts'
+import { BenchData, type LoadResult, median, type Operation, runLoad } from './load.ts'
 import { processStats } from './process-stats.ts'
 import { BenchReport } from './report.ts'
 
@@ -23,7 +23,6 @@ export interface ClusterBenchOptions {
 
 const INFLIGHT = 256
 const VALUE_BYTES = 256
-const KEYS = 100_000
 const ROUNDS = 3
 const DEFAULT_SECONDS = 4
 const DEFAULT_REGIONS = [1, 16, 64]
@@ -41,6 +40,8 @@ interface Sample extends LoadResult {
   /** Share of all CPU time of the phase that the client (this process) took. */
   readonly clientShare: number
 }
+
+const data = new BenchData(VALUE_BYTES)
 
 export async function run(options: ClusterBenchOptions): Promise<void> {
   const report = new BenchReport(options.json)
@@ -93,17 +94,10 @@ async function startPolyraft(
   return system
 }
 
-const keys = benchKeys(KEYS)
-const values = Array.from({ length: 64 }, (_, i) => benchValue(VALUE_BYTES, i + 1))
-
-function keyOf(n: number): Buffer {
-  return keys[Math.imul(n, 7919) % KEYS]!
-}
-
 function polyraftOperations(kv: KvClient): { put: Operation; get: Operation } {
   return {
-    put: (n, done) => kv.putCallback(keyOf(n), values[n & 63]!, done),
-    get: (n, done) => kv.getCallback(keyOf(n), done),
+    put: (n, done) => kv.putCallback(data.key(n), data.value(n), done),
+    get: (n, done) => kv.getCallback(data.key(n), done),
   }
 }
 
@@ -116,8 +110,8 @@ async function startEtcd(dir: string, closers: (() => Promise<void>)[]): Promise
   return {
     name: 'etcd',
     serverPids: cluster.pids,
-    put: (n, done) => client.put(keyOf(n), values[n & 63]!, done),
-    get: (n, done) => client.get(keyOf(n), done),
+    put: (n, done) => client.put(data.key(n), data.value(n), done),
+    get: (n, done) => client.get(data.key(n), done),
   }
 }
 

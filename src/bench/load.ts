@@ -74,24 +74,39 @@ export function runLoad({ inflight, seconds, operation }: LoadOptions): Promise<
   })
 }
 
-/** Keys of a benchmark: spread over the printable key space, so over every region of a new cluster. */
-export function benchKeys(count: number): Buffer[] {
-  const keys: Buffer[] = []
-  for (let i = 0; i < count; i++) {
-    const spread = Math.imul(i, 0x9e37_79b1) >>> 0
-    const first = 0x21 + (spread % 94)
-    const second = 0x21 + ((spread >>> 8) % 94)
-    keys.push(
-      Buffer.from(`${String.fromCharCode(first, second)}-key-${i.toString().padStart(9, '0')}`),
-    )
+const KEYS = 100_000
+const VALUES = 64
+
+/** Rows of a benchmark: 100,000 keys over the printable key space, so over every region of a new cluster. */
+export class BenchData {
+  readonly #keys: Buffer[] = []
+  readonly #values: Buffer[] = []
+
+  constructor(valueBytes: number) {
+    for (let i = 0; i < KEYS; i++) this.#keys.push(spreadKey(i))
+    for (let i = 0; i < VALUES; i++) this.#values.push(textValue(valueBytes, i + 1))
   }
-  return keys
+
+  /** The same n gives the same key; successive ones are far apart. */
+  key(n: number): Buffer {
+    return this.#keys[(Math.imul(n, 7919) >>> 0) % KEYS]!
+  }
+
+  value(n: number): Buffer {
+    return this.#values[n % VALUES]!
+  }
 }
 
-/** A value that compresses about as well as text does. */
-export function benchValue(bytes: number, seed: number): Buffer {
+function spreadKey(i: number): Buffer {
+  const spread = Math.imul(i, 0x9e37_79b1) >>> 0
+  const prefix = String.fromCharCode(0x21 + (spread % 94), 0x21 + ((spread >>> 8) % 94))
+  return Buffer.from(`${prefix}-key-${i.toString().padStart(9, '0')}`)
+}
+
+/** Compresses about as well as text does. */
+function textValue(bytes: number, seed: number): Buffer {
   const value = Buffer.allocUnsafe(bytes)
-  let state = seed >>> 0 || 1
+  let state = seed
   for (let i = 0; i < bytes; i++) {
     state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0
     value[i] = 0x61 + ((state >>> 24) & 0x0f)

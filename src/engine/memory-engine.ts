@@ -35,11 +35,6 @@ import {
 const { default: BTree } = createRequire(import.meta.url)('sorted-btree') as typeof sortedBTree
 type Tree = InstanceType<typeof BTree<Buffer, Buffer>>
 
-interface Families {
-  readonly visible: readonly Tree[]
-  readonly synced: readonly Tree[]
-}
-
 type Operation = {
   readonly cf: ColumnFamily
   readonly key: Buffer
@@ -47,11 +42,15 @@ type Operation = {
 }
 
 export function openMemoryEngine(): MemoryEngine {
-  return new MemoryEngine(emptyTrees())
+  return new MemoryEngine(emptyTrees(), emptyTrees())
 }
 
 function emptyTrees(): Tree[] {
   return COLUMN_FAMILY_NAMES.map(() => new BTree<Buffer, Buffer>(undefined, compareBytes))
+}
+
+function clones(trees: readonly Tree[]): Tree[] {
+  return trees.map((tree) => tree.clone())
 }
 
 /** Not from Buffer's shared pool: a small copy must not keep a slab alive. */
@@ -115,13 +114,15 @@ class MemoryBatch implements KvBatch {
 }
 
 export class MemoryEngine implements KvEngine {
+  /** What readers see. */
   #visible: Tree[]
+  /** What a power failure leaves. */
   #synced: Tree[]
   #isOpen: boolean
 
-  constructor(disk: Tree[]) {
-    this.#visible = disk
-    this.#synced = disk.map((tree) => tree.clone())
+  constructor(visible: readonly Tree[], synced: readonly Tree[]) {
+    this.#visible = clones(visible)
+    this.#synced = clones(synced)
     this.#isOpen = true
   }
 
@@ -175,7 +176,7 @@ export class MemoryEngine implements KvEngine {
 
   sync(): void {
     this.#mustBeOpen()
-    this.#synced = this.#visible.map((tree) => tree.clone())
+    this.#synced = clones(this.#visible)
   }
 
   deleteRange(cf: ColumnFamily, start: Buffer, end: Buffer): void {
@@ -196,20 +197,16 @@ export class MemoryEngine implements KvEngine {
 
   /** Power failure: everything since the last sync is gone. Works on a closed engine too. */
   crash(): void {
-    this.#visible = this.#synced.map((tree) => tree.clone())
+    this.#visible = clones(this.#synced)
   }
 
-  /** The next process over the same disk; this engine is closed. */
+  /**
+   * The next process over the same disk; this engine is closed. What was unsynced stays so: a
+   * process may end while its writes wait in the page cache.
+   */
   reopen(): MemoryEngine {
     this.#isOpen = false
-    return MemoryEngine.#over({ visible: this.#visible, synced: this.#synced })
-  }
-
-  /** What was unsynced stays so: a process may end while its writes wait in the page cache. */
-  static #over(families: Families): MemoryEngine {
-    const engine = new MemoryEngine(families.visible.map((tree) => tree.clone()))
-    engine.#synced = families.synced.map((tree) => tree.clone())
-    return engine
+    return new MemoryEngine(this.#visible, this.#synced)
   }
 
   #tree(cf: ColumnFamily): Tree {

@@ -8,7 +8,7 @@
 import { assert } from '../base/assert.ts'
 import { PolyraftError } from '../base/errors.ts'
 import { type Logger, silentLogger } from '../base/logger.ts'
-import { makeDirectory } from './make-directory.ts'
+import { makeDirectory } from '../base/make-directory.ts'
 import {
   loadNative,
   type NativeBinding,

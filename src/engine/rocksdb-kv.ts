@@ -50,8 +50,6 @@ type OnClose = (engine: RocksEngine) => void
 
 const SYNCED = { sync: true } as const
 const NO_ROWS: ScanResult = { rows: [], complete: true }
-/** Deleted by sync(): nobody writes it, so the barrier leaves no row behind. */
-const BARRIER_KEY = Buffer.from([0])
 
 export class RocksEngine implements SharedKvEngine {
   readonly handle: bigint
@@ -66,7 +64,7 @@ export class RocksEngine implements SharedKvEngine {
   #scansInFlight: number
   #onIdle: (() => void) | undefined
   #closed: Promise<void> | undefined
-  /** RocksDB's sequence that the last barrier reached; -1 before the first. */
+  /** RocksDB's latest sequence before the last barrier; -1 before the first. */
   #syncedSequence: number
 
   /** `onClose` runs when the owner has closed the database; an attached engine has none. */
@@ -159,20 +157,18 @@ export class RocksEngine implements SharedKvEngine {
   }
 
   /**
-   * A synced WAL record covers every record before it, of any thread and in any WAL file. Nothing
-   * is written when no sequence number was used since the last barrier.
+   * An empty synced batch: a WAL record of no rows and no sequence number, whose fdatasync covers
+   * every record before it, of any thread and in any WAL file. Nothing is written when no sequence
+   * number was used since the last barrier.
    */
   sync(): void {
     this.#mustBeWritable()
     const sequence = this.#native.db_get_latest_sequence(this.#database)
     if (sequence === this.#syncedSequence) return
-    const batch = new RocksBatch(this.#pool)
-    batch.delete(ColumnFamily.Raft, BARRIER_KEY)
-    const native = batch.takeNative()
-    this.#writeNative(native, SYNCED)
-    this.#pool.give(native, batch.bytes)
-    // The barrier used one number. More than that: another thread wrote meanwhile, sync again.
-    this.#syncedSequence = sequence + 1
+    const batch = this.#pool.take()
+    this.#writeNative(batch, SYNCED)
+    this.#pool.give(batch, 0)
+    this.#syncedSequence = sequence
   }
 
   deleteRange(cf: ColumnFamily, start: Buffer, end: Buffer): void {

@@ -4,6 +4,7 @@
  * timestamps are only skipped, and registering or bootstrapping twice does what once does.
  */
 
+import { setMaxListeners } from 'node:events'
 import { setTimeout as delay } from 'node:timers/promises'
 import {
   type CallOptions,
@@ -70,6 +71,8 @@ export class PdChannel {
     this.#address = found.leader
     this.#members = found.members
     this.#client = newClient(found.leader, options)
+    // One for each call that waits to be repeated.
+    setMaxListeners(0, this.#closing.signal)
   }
 
   static async connect(

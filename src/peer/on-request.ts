@@ -3,7 +3,13 @@
  * this round and a read waits for the end of the round.
  */
 import { compareBytes } from '../base/bytes.ts'
-import { isWrite, RawKind, type RawRequest, type RegionError } from '../protocol/raw.ts'
+import {
+  isWrite,
+  OK_RESPONSE,
+  RawKind,
+  type RawRequest,
+  type RegionError,
+} from '../protocol/raw.ts'
 import { type Region, regionContains } from '../region/region.ts'
 import type { Peer } from './peer.ts'
 import { writeBytes } from './pending-writes.ts'
@@ -29,6 +35,11 @@ export function onRequest(peer: Peer, request: RawRequest, nowMs: number): void 
     return
   }
   const bytes = writeBytes(request)
+  if (bytes === 0) {
+    // A batch of nothing is done.
+    peer.answer(request, OK_RESPONSE)
+    return
+  }
   if (peer.writes.isTooLarge(bytes)) {
     peer.refuse(request, entryTooLarge(peer.id, bytes, peer.ports.config.raftEntryMaxSize))
     return

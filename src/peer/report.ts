@@ -1,4 +1,5 @@
 /** What a leader tells the placement driver about its region. */
+import { ProgressState } from '../raft/tracker/progress.ts'
 import type { Peer as PeerMeta } from '../region/region.ts'
 import { type Peer, Traffic } from './peer.ts'
 
@@ -19,8 +20,7 @@ export function reportRegion(peer: Peer): void {
       downPeers.push({ peer: other, downSeconds: Math.floor((nowMs - heardMs) / 1000) })
     }
     const progress = peer.raft.progressOf(other.id)
-    if (progress !== undefined && progress.match + 1 < peer.raft.firstIndex)
-      pendingPeers.push(other)
+    if (progress?.state === ProgressState.Snapshot) pendingPeers.push(other)
   }
   const traffic = peer.traffic
   peer.traffic = new Traffic()

@@ -45,10 +45,6 @@ export class ProtoReader {
     this.open(EMPTY)
   }
 
-  get offset(): number {
-    return this.#offset
-  }
-
   /** Where the entered message ends. */
   get end(): number {
     return this.#end

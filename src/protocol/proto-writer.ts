@@ -52,18 +52,6 @@ export class ProtoWriter {
     }
   }
 
-  /** Forgets everything from `length` on: undoes a part that could not be finished. */
-  truncate(length: number): void {
-    assert(length <= this.#length, 'a writer only shrinks by truncate')
-    this.#length = length
-  }
-
-  /** One byte as it is. @hot */
-  byte(value: number): void {
-    this.#reserve(1)
-    this.#bytes[this.#length++] = value
-  }
-
   /** @hot */
   varint(value: number): void {
     assert(value >= 0 && value <= Number.MAX_SAFE_INTEGER, 'a varint holds a safe unsigned integer')

@@ -1,10 +1,12 @@
 /**
- * Entry of a store writer thread. Each wake-up takes every request that waits, writes them, and
- * makes them durable with one fdatasync and one answer: group commit without a timer.
+ * Entry of a store writer thread. Each wake-up takes the requests that wait, writes them, and makes
+ * them durable with one fdatasync and one answer: group commit without a timer. A group is bounded,
+ * or a producer that never pauses would never hear an answer.
  */
 import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads'
 import { assert } from '../base/assert.ts'
 import { PolyraftError } from '../base/errors.ts'
+import { MIB } from '../base/limits.ts'
 import { nodeFileSystem } from '../env/node-fs.ts'
 import { diskError } from './disk-error.ts'
 import type { WriterReply, WriterRequest } from './stream-sink.ts'
@@ -13,27 +15,31 @@ import { type StreamLocation, StreamWriter } from './stream-writer.ts'
 assert(parentPort !== null, 'this file runs as a worker thread')
 const port = parentPort
 const writer = new StreamWriter(nodeFileSystem, workerData as StreamLocation)
+const GROUP_BYTES_MAX = MIB
 let failed = false
 
 function answer(reply: WriterReply): void {
   port.postMessage(reply)
 }
 
-/** Takes what waits behind `request` too. Removals come after the answer: nobody waits for them. */
+/** Takes what waits behind `request` too, up to a group. Removals come after the answer: nobody waits for them. */
 function runGroup(request: WriterRequest): void {
   let next: WriterRequest | undefined = request
   let sequence = 0
+  let bytes = 0
   let closing = false
   const names: string[] = []
   while (next !== undefined) {
     if (next.kind === 'append') {
       writer.append(next.bytes, next.placements)
       sequence = next.lastSequence
+      bytes += next.bytes.length
     } else if (next.kind === 'remove') {
       names.push(...next.names)
     } else {
       closing = true
     }
+    if (bytes >= GROUP_BYTES_MAX) break
     next = receiveMessageOnPort(port)?.message as WriterRequest | undefined
   }
   if (sequence > 0) {

@@ -65,7 +65,6 @@ export async function planCluster(options: UpOptions): Promise<ClusterPlan> {
     })
   }
   const pdDir = join(dir, 'pd')
-  for (const each of [dir, pdDir, ...stores.map((store) => store.dir)]) makeDataDir(each)
   const replicas = Math.min(REPLICAS_MAX, count)
   const { regions } = options
   return { dir, pdDir, pdAddress, regions, replicas, stores, resumed: existing > 0 }

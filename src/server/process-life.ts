@@ -2,6 +2,7 @@
  * The life of a server process: runs until it is told to stop or breaks, and turns either into an
  * exit code. The first SIGTERM or SIGINT stops gracefully (0), a second one at once (1).
  */
+import { logVerbosity, setLogVerbosity } from '@grpc/grpc-js'
 import { errorMessage } from '../base/errors.ts'
 import type { Logger } from '../base/logger.ts'
 import { reportError } from './report.ts'
@@ -15,6 +16,8 @@ export async function runProcess(
   logger: Logger,
   start: (onFatal: (error: Error) => void) => Promise<Service>,
 ): Promise<void> {
+  // Its own lines on standard error would stand beside ours, which say what to do.
+  setLogVerbosity(logVerbosity.NONE)
   const life = new ProcessLife(logger)
   life.listen()
   life.onStarted(await start((error) => life.onFatal(error)))

@@ -3,6 +3,7 @@
  *
  * INVARIANTS
  * - pids.json names the running processes: it is replaced whenever one starts.
+ * - One supervisor a directory, and none while processes of an earlier one still use it.
  * - A start that fails by itself before the cluster was ready once ends the whole start; later, and
  *   after a signal from outside, a process is started again.
  * - Stores stop before PD, so that they can still tell it.
@@ -13,8 +14,10 @@ import { builtUrl } from '../base/built-url.ts'
 import { EMPTY_BYTES } from '../base/bytes.ts'
 import { errorMessage, PolyraftError } from '../base/errors.ts'
 import { silentLogger } from '../base/logger.ts'
+import type { DirectoryLock } from '../env/port.ts'
 import { connectPd } from '../pd/grpc-client.ts'
 import type { PdClient } from '../pd/port.ts'
+import { claimDirectories } from './cluster-lock.ts'
 import { type ClusterPlan, pdArguments, type StorePlan, storeArguments } from './cluster-plan.ts'
 import { type Death, ManagedProcess } from './managed-process.ts'
 import { readStoreIds, writePids } from './pids-file.ts'
@@ -47,6 +50,7 @@ export class Supervisor {
   readonly #pidsFile: string
   readonly #failed: Promise<never>
   #fail: (error: Error) => void = () => {}
+  #lock: DirectoryLock | undefined = undefined
   #wasReady = false
   #stopping = false
 
@@ -74,6 +78,8 @@ export class Supervisor {
 
   /** Resolves once every store serves and every region has a leader. */
   async start(): Promise<void> {
+    this.#lock = await claimDirectories(this.#options.plan)
+    if (this.#stopping) throw stoppedEarly()
     this.#pd.start()
     const pd = await this.#connectPd()
     try {
@@ -103,6 +109,7 @@ export class Supervisor {
     this.#stopping = true
     await Promise.all(this.#stores.map((store) => store.stop()))
     await this.#pd.stop()
+    await this.#lock?.release()
   }
 
   /** At once, without their consent. */

@@ -143,6 +143,33 @@ describe('worker threads', () => {
     expect(await lines(temporaryDir(), script)).toEqual(['running', '100'])
   })
 
+  it('do not crash the process when it ends by process.exit() while they are busy', async () => {
+    const script = `
+      const engine = await openRocksDb({ dir })
+      fill(engine, 5000)
+      const busy = [1, 2].map(() => work(engine.handle, \`
+        const shared = await attachRocksDb(handle)
+        const all = { start: b('a'), end: b('zz'), limit: 1e9, bytesMax: 1e12, reverse: false,
+          keysOnly: false }
+        for (let i = 0; ; i++) {
+          const batch = shared.newBatch()
+          batch.put(0, b('busy' + i), b('x'))
+          shared.write(batch, { sync: true })
+          await shared.scan(0, all)
+          if (i === 3) parentPort.postMessage('running')
+        }
+      \`))
+      await Promise.all(busy.map(message))
+      process.exit(3)
+    `
+    const dir = temporaryDir()
+    const { code, signal, stderr } = await startChild(dir, script).result
+    expect({ code, signal, stderr }).toEqual({ code: 3, signal: null, stderr: '' })
+    const engine = await openRocksDb({ dir })
+    expect(engine.get(ColumnFamily.Default, Buffer.from('busy3'))?.toString()).toBe('x')
+    await engine.close()
+  })
+
   it('are refused by a handle whose engine was closed, and nothing is opened instead', async () => {
     const script = `
       const engine = await openRocksDb({ dir })

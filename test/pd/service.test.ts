@@ -63,7 +63,8 @@ function plain<T>(value: T): T {
   if (Array.isArray(value)) return value.map(plain) as T
   const copy: Record<string, unknown> = {}
   for (const name in value) {
-    if (typeof value[name] !== 'function') copy[name] = plain(value[name])
+    // Not the methods of a message, nor its `$type`.
+    if (typeof value[name] !== 'function' && !name.startsWith('$')) copy[name] = plain(value[name])
   }
   return copy as T
 }
@@ -464,7 +465,7 @@ describe('the wire', () => {
         '22060a016b120176' +
         '320162' +
         '4805' +
-        '5880809ccaf7ccbefd18' +
+        '588080d09de9ceb8fd18' +
         '6801',
     )
     expect(codec.decode(bytes).lastHeartbeat).toBe(1_800_000_000_000_000_000)

@@ -139,6 +139,29 @@ describe('batches of requests', () => {
     )
   })
 
+  it('with one byte changed, or cut short, throw nothing but PolyraftError', () => {
+    const damage = fc.record({ at: fc.nat(), to: fc.nat(255), keep: fc.nat(), cut: fc.boolean() })
+    fc.assert(
+      fc.property(fc.array(arbitrary.request, { maxLength: 3 }), damage, (requests, how) => {
+        const writer = new ProtoWriter()
+        for (const request of requests) writeBatchRequestCommand(writer, request)
+        writeBatchIds(
+          writer,
+          requests.map((request) => request.token),
+        )
+        const bytes = writer.takeCopy()
+        if (bytes.length > 0) bytes[how.at % bytes.length] = how.to
+        const damaged = how.cut ? bytes.subarray(0, how.keep % (bytes.length + 1)) : bytes
+        try {
+          readBatchRequest(new ProtoReader(damaged), arbitrary.noSink)
+        } catch (error) {
+          expect(error).toBeInstanceOf(PolyraftError)
+        }
+      }),
+      { numRuns: 2000 },
+    )
+  })
+
   it('of random bytes in a sound frame always pair commands and ids', () => {
     fc.assert(
       fc.property(

@@ -2,14 +2,14 @@
  * Random worlds. A failure names its seed; replay or extend with
  *
  *   RAFT_SEED=17 npx vitest run test/raft/random.test.ts          that seed alone
- *   RAFT_SEEDS=5000 RAFT_STEPS=3000 npx vitest run …              more of them, longer
+ *   RAFT_SEEDS=5000 RAFT_STEPS=9000 npx vitest run …              more of them, longer
  */
 import { describe, expect, test } from 'vitest'
 import { errorMessage } from '../../src/base/errors.ts'
 import { World, type WorldOptions } from './world/world.ts'
 
 const SEEDS = Number(process.env.RAFT_SEEDS ?? 100)
-const STEPS = Number(process.env.RAFT_STEPS ?? 1500)
+const STEPS = Number(process.env.RAFT_STEPS ?? 3000)
 const ONLY = process.env.RAFT_SEED
 
 const seeds = ONLY === undefined ? Array.from({ length: SEEDS }, (_, i) => i + 1) : [Number(ONLY)]

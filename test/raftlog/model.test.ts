@@ -199,13 +199,13 @@ it('equals the model through writes, overwrites, compactions, removals and power
         await world.start(1)
         for (const one of steps) await world.run(one)
         await world.check()
-        purged += world.opened!.log.stats()['raftlog_segments_purged']!
+        purged += world.opened!.log.stats().raftlog_segments_purged!
         await world.crash({ kind: 'crash', seed: 1, streams: 2, clean: true })
         await world.check()
         crashes += world.crashes
       },
     ),
-    { numRuns: Number(process.env['MODEL_RUNS'] ?? 400) },
+    { numRuns: Number(process.env.MODEL_RUNS ?? 400) },
   )
   expect(crashes).toBeGreaterThan(300)
   expect(purged).toBeGreaterThan(100)

@@ -110,8 +110,8 @@ describe('refused, with file, key and what to do', () => {
     ['[server]\nendpoints = ["a:1"]', 'FILE [server] endpoints: unknown key; it belongs to [pd]'],
     ['[server]\nxyzzy = 1', 'FILE [server] xyzzy: unknown key'],
     [
-      '[rocksdb.writecf]\nx = 1',
-      'FILE unknown section [rocksdb.writecf]; did you mean "defaultcf"?',
+      '[rocksdb.defaultf]\nx = 1',
+      'FILE unknown section [rocksdb.defaultf]; did you mean "defaultcf"?',
     ],
     [
       '[raftstore]\nraft-base-tick-interval = true',

@@ -1,9 +1,7 @@
 /** Everything a command touches outside of itself, so that tests can hand it something else. */
 import type { Readable, Writable } from 'node:stream'
 import { silentLogger } from '../../base/logger.ts'
-import { connect } from '../../client/connect.ts'
 import type { KvClient } from '../../client/kv-client.ts'
-import { connectPd } from '../../pd/grpc-client.ts'
 import type { PdClient } from '../../pd/port.ts'
 
 export interface CliOutput extends Writable {
@@ -27,8 +25,15 @@ export const processIo: CliIo = {
   stdin: process.stdin,
   stdout: process.stdout,
   stderr: process.stderr,
-  openKv: (pd, timeoutMs) => connect({ pd, timeoutMs }),
-  openPd: (pd, timeoutMs) => connectPd(pd, { logger: silentLogger, timeoutMs }),
+  // Loaded when they are needed, so that --help is quick.
+  async openKv(pd, timeoutMs) {
+    const { connect } = await import('../../client/connect.ts')
+    return connect({ pd, timeoutMs })
+  },
+  async openPd(pd, timeoutMs) {
+    const { connectPd } = await import('../../pd/grpc-client.ts')
+    return connectPd(pd, { logger: silentLogger, timeoutMs })
+  },
   async fetchJson(url) {
     const response = await fetch(url, { signal: AbortSignal.timeout(FETCH_TIMEOUT_MS) })
     if (!response.ok) throw new Error(`${url} answered ${response.status}`)

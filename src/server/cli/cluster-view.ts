@@ -44,7 +44,10 @@ export function heartbeatAgeMs(store: StoreMeta, nowMs: number): number {
   return store.lastHeartbeatMs === 0 ? Number.POSITIVE_INFINITY : nowMs - store.lastHeartbeatMs
 }
 
-/** One sentence for each thing that is not as it should be; none = healthy. */
+/**
+ * One sentence for each thing that is not as it should be; none = healthy. Peers that are catching
+ * up are no problem: they are there, and what PD knows of them is up to a minute old.
+ */
 export function findProblems(view: ClusterView): string[] {
   const problems: string[] = []
   const conditions = new Map<StoreId, StoreCondition>()
@@ -85,9 +88,6 @@ function addRegionProblems(
   }
   for (const { peer, downSeconds } of info.downPeers) {
     problems.push(`region ${region.id}: peer ${peer.id} has been silent for ${downSeconds} s`)
-  }
-  for (const peer of info.pendingPeers) {
-    problems.push(`region ${region.id}: peer ${peer.id} is still catching up`)
   }
 }
 

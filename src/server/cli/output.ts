@@ -33,6 +33,7 @@ export class Output {
 
   /** Ends a file; a terminal or pipe stays open. */
   async end(): Promise<void> {
+    if (this.#error !== undefined) throw this.#error
     const finished = once(this.#stream, 'close')
     this.#stream.end()
     await finished

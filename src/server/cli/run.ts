@@ -1,8 +1,8 @@
 /** The frame of every command: exit codes, one line for an error, connections that get closed. */
-import { AssertionError } from '../../base/assert.ts'
-import { errorMessage, systemErrorCode } from '../../base/errors.ts'
+import { systemErrorCode } from '../../base/errors.ts'
 import type { KvClient } from '../../client/kv-client.ts'
 import type { PdClient } from '../../pd/port.ts'
+import { describeError } from '../report.ts'
 import type { CliIo } from './cli-io.ts'
 
 export const EXIT_FAILED = 1
@@ -17,16 +17,11 @@ export async function runCommand(io: CliIo, command: () => Promise<void>): Promi
   try {
     await command()
   } catch (error) {
-    if (error instanceof AssertionError) throw error
     // The reader of our output went away, as `head` does: nobody is left to be told.
     if (systemErrorCode(error) === 'EPIPE') return
-    reportFailure(io, errorMessage(error))
+    io.stderr.write(`${describeError(error)}\n`)
+    io.setExitCode(EXIT_FAILED)
   }
-}
-
-export function reportFailure(io: CliIo, message: string): void {
-  io.stderr.write(`error: ${message.replace(/\s*\n\s*/g, ' ')}\n`)
-  io.setExitCode(EXIT_FAILED)
 }
 
 export async function withKv(

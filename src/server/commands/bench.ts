@@ -38,7 +38,7 @@ export function register(program: Command): void {
     .command('bench')
     .description(`measure: ${Object.keys(SUITES).join(', ')}`)
     .argument('<suite>')
-    .argument('[args…]', 'for the suite')
+    .argument('[args...]', 'for the suite')
     .option('--json', 'one JSON object a line')
     .option('--seconds <n>', 'length of each measurement', seconds)
     .allowUnknownOption()

@@ -74,13 +74,15 @@ function mustFind(info: RegionInfo | undefined, what: string): RegionInfo {
 async function health(io: CliIo, pd: PdClient, options: CtlOptions): Promise<void> {
   const view = await viewCluster(pd, Date.now())
   const problems = findProblems(view)
-  const counts = { stores: view.stores.length, regions: view.regions.length }
+  const catchingUp = view.regions.reduce((sum, info) => sum + info.pendingPeers.length, 0)
+  const counts = { stores: view.stores.length, regions: view.regions.length, catchingUp }
   if (options.write === 'json') {
     const report = { healthy: problems.length === 0, ...counts, problems }
     await print(io.stdout, `${JSON.stringify(report, null, 2)}\n`)
   } else if (problems.length === 0) {
     const size = `${formatCount(counts.regions, 'region')} on ${formatCount(counts.stores, 'store')}`
-    await print(io.stdout, `healthy: ${size}\n`)
+    const note = catchingUp === 0 ? '' : `, ${formatCount(catchingUp, 'replica')} catching up`
+    await print(io.stdout, `healthy: ${size}${note}\n`)
   } else {
     await print(io.stdout, problems.map((problem) => `unhealthy: ${problem}\n`).join(''))
   }

@@ -1,4 +1,5 @@
 /** `polyraft pd`: the placement driver. */
+import { resolve } from 'node:path'
 import { type Command, InvalidArgumentError } from 'commander'
 import { PolyraftError } from '../../base/errors.ts'
 import type { LogLevel } from '../config-settings.ts'
@@ -43,6 +44,7 @@ async function run(flags: PdFlags): Promise<void> {
       '--etcd is not supported yet: leave it out, PD then keeps its state in --data-dir',
     )
   }
+  mustNotLogIntoJournal(flags)
   const { openLogger } = await import('../log.ts')
   const { makeDataDir } = await import('../data-dir.ts')
   const { runProcess } = await import('../process-life.ts')
@@ -65,6 +67,15 @@ async function run(flags: PdFlags): Promise<void> {
       random: machineRandom,
       logger,
     }),
+  )
+}
+
+/** PD's journal is called pd.log: log lines in it would be damage. */
+function mustNotLogIntoJournal({ dataDir, logFile }: PdFlags): void {
+  if (logFile === '' || resolve(logFile) !== resolve(dataDir, 'pd.log')) return
+  throw new PolyraftError(
+    'ConfigInvalid',
+    `${logFile} (--log-file) is where PD keeps its data: choose another name`,
   )
 }
 

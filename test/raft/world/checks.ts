@@ -6,6 +6,8 @@ import type { Replica } from './replica.ts'
 
 interface Committed {
   readonly term: number
+  /** Term of the node that was first seen to know it: it was committed then or earlier. */
+  readonly knownIn: number
 }
 
 export class Checks {
@@ -45,8 +47,9 @@ export class Checks {
     assert(leader === undefined || leader === id, `term ${node.term} has leaders ${leader}, ${id}`)
     if (leader !== undefined) return
     this.#leaders.set(node.term, id)
-    for (const [index, { term }] of this.#committed) {
-      if (index < storage.firstIndex() - 1) continue
+    for (const [index, { term, knownIn }] of this.#committed) {
+      // Who learns late of its election may lack what later leaders committed.
+      if (index < storage.firstIndex() - 1 || knownIn >= node.term) continue
       assert(node.termAt(index) === term, `leader ${id} of term ${node.term} lacks entry ${index}`)
     }
   }
@@ -59,7 +62,7 @@ export class Checks {
       if (typeof term !== 'number') continue
       const before = this.#committed.get(index)
       assert(before === undefined || before.term === term, `entry ${index} committed twice`)
-      if (before === undefined) this.#committed.set(index, { term })
+      if (before === undefined) this.#committed.set(index, { term, knownIn: node.term })
     }
     if (node.commitIndex <= this.commitMax) return
     this.commitMax = node.commitIndex

@@ -91,7 +91,9 @@ export class World {
       maxCommittedSizePerReady: this.#random.below(64),
       preVote: this.#random.below(3) > 0,
       checkQuorum: this.#options.leases || this.#random.below(3) > 0,
-      commitByVote: this.#random.below(2) > 0,
+      // A leader that removed itself may hold a longer log than the survivor whose vote it must
+      // refuse: only its word of what is committed lets that one go on.
+      commitByVote: this.#random.below(2) > 0 || this.#options.membershipChanges,
       disableProposalForwarding: this.#random.below(2) > 0,
       readOnlyOption: this.#options.leases ? ReadOnlyOption.LeaseBased : ReadOnlyOption.Safe,
     }
@@ -165,17 +167,19 @@ export class World {
     const parted = this.#side.get(message.from) !== this.#side.get(message.to)
     if (!to.up || parted || this.#random.below(1000) < this.#loss) {
       this.counts.lost++
-      if (message.type === MessageType.Snapshot) this.#failSnapshot(message)
+      this.#reportSnapshot(message, false)
       return
     }
+    this.#reportSnapshot(message, true)
     to.node.step(message)
     to.pump()
     this.#checks.onStep(to, this.replicas)
   }
 
-  #failSnapshot(message: Message): void {
-    const from = this.#at(message.from)
-    if (from.up) from.node.reportSnapshot(message.to, false)
+  /** A transport tells what became of a snapshot; whether it was installed is another matter. */
+  #reportSnapshot({ type, from, to }: Message, arrived: boolean): void {
+    const sender = this.#at(from)
+    if (type === MessageType.Snapshot && sender.up) sender.node.reportSnapshot(to, arrived)
   }
 
   #tick(): void {
@@ -288,6 +292,8 @@ export class World {
       this.#calmRound()
       const leader = this.#stableLeader()
       if (leader === undefined) continue
+      // A leader that lost its office took the proposal with it.
+      if (leader.node.lastIndex < proposedAt) proposedAt = 0
       if (proposedAt === 0 && leader.node.propose(Buffer.from('last')) === 'ok') {
         proposedAt = leader.node.lastIndex
       }

@@ -1,0 +1,125 @@
+import { execFile } from 'node:child_process'
+import { once } from 'node:events'
+import { chmodSync, writeFileSync } from 'node:fs'
+import { createServer } from 'node:net'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { describe, expect, onTestFinished, test } from 'vitest'
+import { builtUrl } from '../../src/base/built-url.ts'
+import { sampleConfig } from '../../src/server/config-sample.ts'
+import { temporaryDirectory } from './fixtures.ts'
+
+interface Outcome {
+  readonly code: number
+  readonly stdout: string
+  readonly stderr: string
+}
+
+function polyraft(...args: string[]): Promise<Outcome> {
+  const main = fileURLToPath(builtUrl('server/main.js'))
+  return new Promise((resolve) => {
+    execFile(process.execPath, [main, ...args], (error, stdout, stderr) => {
+      resolve({ code: error === null ? 0 : Number(error.code), stdout, stderr })
+    })
+  })
+}
+
+describe('exit codes', () => {
+  test.each([
+    ['--help', /Usage: polyraft/],
+    ['--version', /^\d+\.\d+\.\d+$/m],
+    ['server --help', /--pd-endpoints/],
+    ['server --config-check', /the configuration is good/],
+  ])('0: %s', async (line, output) => {
+    const { code, stdout } = await polyraft(...line.split(' '))
+    expect(stdout).toMatch(output)
+    expect(code).toBe(0)
+  })
+
+  test.each([
+    ['sever', /unknown command 'sever'\s.*Did you mean server/],
+    ['server --nope', /unknown option '--nope'/],
+    ['up --stores 0', /--stores <n>.*a whole number from 1 to 1000/],
+    ['pd --regions x', /--regions <n>.*a whole number/],
+    ['bench nothing', /no suite "nothing"; there are raftlog, engine/],
+  ])('2: %s', async (line, output) => {
+    const { code, stderr } = await polyraft(...line.split(' '))
+    expect(stderr).toMatch(output)
+    expect(code).toBe(2)
+  })
+})
+
+test('the sample configuration is printed whole', async () => {
+  const { stdout } = await polyraft('server', '--print-sample-config')
+  expect(stdout).toBe(sampleConfig())
+})
+
+describe('failures are one line on standard error', () => {
+  async function failure(...args: string[]): Promise<string> {
+    const { code, stderr } = await polyraft(...args)
+    expect(code).toBe(1)
+    expect(stderr.trimEnd().split('\n')).toHaveLength(1)
+    return stderr.trimEnd()
+  }
+
+  async function occupy(): Promise<string> {
+    const server = createServer()
+    server.listen(0, '127.0.0.1')
+    await once(server, 'listening')
+    onTestFinished(() => {
+      server.close()
+    })
+    const bound = server.address()
+    return `127.0.0.1:${typeof bound === 'object' ? bound!.port : 0}`
+  }
+
+  test('a misspelt key', async () => {
+    const file = join(temporaryDirectory(), 'a.toml')
+    writeFileSync(file, '[server]\nadr = "x:1"\n')
+    expect(await failure('server', '-C', file)).toBe(
+      `polyraft: ${file}: [server] adr: unknown key; did you mean "addr"?`,
+    )
+  })
+
+  test('etcd behind PD, which is not there yet', async () => {
+    expect(await failure('pd', '--etcd', 'http://a')).toMatch(/--etcd is not supported yet/)
+  })
+
+  test('log lines in the journal of PD', async () => {
+    const dir = temporaryDirectory()
+    const line = await failure('pd', '--data-dir', dir, '--log-file', join(dir, 'pd.log'))
+    expect(line).toMatch(/is where PD keeps its data/)
+  })
+
+  test.each(['server', 'pd'])('a file in place of the data directory of %s', async (command) => {
+    const file = join(temporaryDirectory(), 'file')
+    writeFileSync(file, '')
+    expect(await failure(command, '--data-dir', file)).toBe(
+      `polyraft: cannot use ${file} (--data-dir) for data: a file is in its place`,
+    )
+  })
+
+  test.skipIf(process.getuid?.() === 0)('a directory that may not be written', async () => {
+    const dir = temporaryDirectory()
+    chmodSync(dir, 0o500)
+    expect(await failure('server', '--data-dir', dir)).toMatch(/may not read and write it/)
+  })
+
+  test('ports in use, each with its flag', async () => {
+    const dir = temporaryDirectory()
+    const taken = await occupy()
+    const common = ['server', '--data-dir', dir, '--log-level', 'silent']
+    expect(await failure(...common, '--addr', taken)).toContain(`${taken} (--addr) is in use`)
+    const status = ['--addr', '127.0.0.1:0', '--status-addr', taken]
+    expect(await failure(...common, ...status)).toContain(`${taken} (--status-addr) is in use`)
+    const pd = ['pd', '--data-dir', dir, '--log-level', 'silent', '--client-addr', taken]
+    expect(await failure(...pd)).toContain(`${taken} is in use`)
+  })
+
+  test('no placement driver', async () => {
+    const dir = temporaryDirectory()
+    const ports = ['--addr', '127.0.0.1:0', '--status-addr', '127.0.0.1:0']
+    const pd = ['--pd-endpoints', '127.0.0.1:1', '--log-level', 'silent']
+    expect(await failure('server', '--data-dir', dir, ...ports, ...pd)).toContain('127.0.0.1:1')
+  })
+})

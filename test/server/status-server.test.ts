@@ -1,0 +1,121 @@
+import { once } from 'node:events'
+import { createServer } from 'node:http'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { silentLogger } from '../../src/base/logger.ts'
+import { type StatusServer, startStatusServer } from '../../src/server/status-server.ts'
+import { FakeStore, region } from './fixtures.ts'
+
+const hostile = region(9, '<script>alert(1)</script>', '"quoted"')
+let store: FakeStore
+let server: StatusServer
+
+beforeEach(async () => {
+  store = new FakeStore([region(7, '', 'm'), hostile])
+  server = await startStatusServer({
+    listen: { host: '127.0.0.1', port: 0 },
+    store,
+    facts: () => ({ version: '1.2.3', labels: { zone: '<b>' } }),
+    config: { server: { addr: 'a:1' } },
+    metrics: () => ({ transport_links_out: 2 }),
+    logger: silentLogger,
+  })
+})
+afterEach(() => server.close())
+
+function get(path: string, method = 'GET'): Promise<Response> {
+  return fetch(`http://${server.address}${path}`, { method })
+}
+
+test('/ready follows the store', async () => {
+  expect((await get('/ready')).status).toBe(200)
+  store.ready = false
+  const response = await get('/ready')
+  expect(response.status).toBe(503)
+  expect(await response.text()).toBe('not ready\n')
+})
+
+test('/status and /config are JSON', async () => {
+  expect(await (await get('/status')).json()).toEqual({
+    version: '1.2.3',
+    labels: { zone: '<b>' },
+    clusterId: 5,
+    storeId: 1,
+    ready: true,
+    regionCount: 2,
+    leaderCount: 1,
+  })
+  expect(await (await get('/config')).json()).toEqual({ server: { addr: 'a:1' } })
+})
+
+test('/metrics has the figures of store, transport and process', async () => {
+  const response = await get('/metrics')
+  expect(response.headers.get('content-type')).toContain('text/plain')
+  const text = await response.text()
+  expect(text).toContain('# TYPE polyraft_writes_total counter\npolyraft_writes_total 3\n')
+  expect(text).toContain(
+    '# TYPE polyraft_engine_size_bytes gauge\npolyraft_engine_size_bytes 4.5\n',
+  )
+  expect(text).toContain('polyraft_transport_links_out 2\n')
+  expect(text).toMatch(/^process_resident_memory_bytes \d+/m)
+  expect(text).toMatch(/^nodejs_eventloop_lag_p99_seconds /m)
+})
+
+describe('/region/:id', () => {
+  test('shows keys in hex and readable', async () => {
+    const body = await (await get('/region/7')).json()
+    expect(body).toMatchObject({
+      id: 7,
+      endKey: '6D',
+      endKeyText: 'm',
+      role: 'leader',
+      peers: [
+        { id: 71, storeId: 1, role: 'voter' },
+        { id: 72, storeId: 2, role: 'learner' },
+      ],
+    })
+  })
+
+  test.each(['/region/404', '/region/x', '/region/', '/nothing', '/region/99999999999999999999'])(
+    '%s is not there',
+    async (path) => {
+      expect((await get(path)).status).toBe(404)
+    },
+  )
+})
+
+test('the page lists regions, and escapes what users wrote', async () => {
+  const response = await get('/')
+  expect(response.headers.get('content-type')).toContain('text/html')
+  const html = await response.text()
+  expect(html).toContain('polyraft store 1')
+  expect(html).toContain('<a href="/region/7">7</a>')
+  expect(html).toContain('72 on store 2 learner')
+  expect(html).not.toContain('<script')
+  expect(html).not.toContain('<b>')
+  expect(html).toContain('&#60;script&#62;')
+})
+
+test('only GET and HEAD', async () => {
+  expect((await get('/status', 'POST')).status).toBe(405)
+  const head = await get('/status', 'HEAD')
+  expect(head.status).toBe(200)
+  expect(await head.text()).toBe('')
+})
+
+test('a port in use is told with its flag', async () => {
+  const other = createServer()
+  other.listen(0, '127.0.0.1')
+  await once(other, 'listening')
+  const bound = other.address()
+  const port = typeof bound === 'object' ? bound!.port : 0
+  const start = startStatusServer({
+    listen: { host: '127.0.0.1', port },
+    store,
+    facts: () => ({}),
+    config: {},
+    metrics: () => ({}),
+    logger: silentLogger,
+  })
+  await expect(start).rejects.toThrow(`127.0.0.1:${port} (--status-addr) is in use`)
+  await new Promise((resolve) => other.close(resolve))
+})

@@ -1,0 +1,154 @@
+/** `polyraft up` as a user has it: real processes, real ports, real directories. */
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { expect, onTestFinished, test } from 'vitest'
+import { builtUrl } from '../../src/base/built-url.ts'
+import type { Pids } from '../../src/server/pids-file.ts'
+import { temporaryDirectory } from './fixtures.ts'
+
+class Up {
+  readonly child: ChildProcess
+  stdout = ''
+  stderr = ''
+  #wake: () => void = () => {}
+
+  constructor(dir: string, ...args: string[]) {
+    const main = fileURLToPath(builtUrl('server/main.js'))
+    const ports = ['--pd-port', '0', '--store-port', '0', '--status-port', '0']
+    this.child = spawn(process.execPath, [main, 'up', '--dir', dir, ...ports, ...args])
+    this.child.stdout!.on('data', (text) => {
+      this.stdout += text
+      this.#wake()
+    })
+    this.child.stderr!.on('data', (text) => {
+      this.stderr += text
+    })
+    this.child.on('exit', () => this.#wake())
+    onTestFinished(() => killAll(dir, this.child))
+  }
+
+  /** Waits for text on standard output. */
+  async until(pattern: RegExp): Promise<void> {
+    while (!pattern.test(this.stdout)) {
+      if (this.child.exitCode !== null) throw new Error(`it ended: ${this.stdout}${this.stderr}`)
+      await new Promise<void>((resolve) => {
+        this.#wake = resolve
+      })
+    }
+  }
+
+  async stop(signal: NodeJS.Signals): Promise<number | null> {
+    const exit = once(this.child, 'exit')
+    this.child.kill(signal)
+    return (await exit)[0] as number | null
+  }
+}
+
+function readPids(dir: string): Pids {
+  return JSON.parse(readFileSync(join(dir, 'pids.json'), 'utf8')) as Pids
+}
+
+function allPids(dir: string): number[] {
+  const { pd, stores } = readPids(dir)
+  return [pd, ...stores.map((store) => store.pid)].filter((pid) => pid !== 0)
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    return process.kill(pid, 0)
+  } catch {
+    return false
+  }
+}
+
+/** After a failed test too, nothing is left running: only what this cluster wrote down itself. */
+async function killAll(dir: string, up: ChildProcess): Promise<void> {
+  if (up.exitCode === null && up.signalCode === null) {
+    const exit = once(up, 'exit')
+    up.kill('SIGKILL')
+    await exit
+  }
+  for (const pid of allPids(dir)) if (isAlive(pid)) process.kill(pid, 'SIGKILL')
+}
+
+/** What a start in a directory that is in use says: one line. */
+async function refusal(dir: string): Promise<string> {
+  const up = new Up(dir, '--stores', '1')
+  const [code] = await once(up.child, 'exit')
+  expect(code).toBe(1)
+  expect(up.stderr).toMatch(/^polyraft: .*\n$/)
+  return up.stderr
+}
+
+async function statusOf(status: string): Promise<{ storeId: number; regionCount: number }> {
+  const response = await fetch(`http://${status}/status`)
+  return (await response.json()) as { storeId: number; regionCount: number }
+}
+
+test('starts, restarts what dies, stops, and resumes', async () => {
+  const dir = join(temporaryDirectory(), 'data')
+  const up = new Up(dir, '--regions', '4')
+  await up.until(/^ready/m)
+  const before = readPids(dir)
+  expect(before.stores).toHaveLength(3)
+  expect(new Set(before.stores.map((store) => store.id)).size).toBe(3)
+  for (const store of before.stores) {
+    expect(up.stdout).toContain(`${store.address}`)
+    expect((await fetch(`http://${store.status}/ready`)).status).toBe(200)
+    expect(await statusOf(store.status)).toMatchObject({ storeId: store.id, regionCount: 4 })
+  }
+
+  const victim = before.stores[1]!
+  process.kill(victim.pid, 'SIGKILL')
+  await up.until(/store 2 \(pid \d+\) died of signal SIGKILL; starting it again/)
+  while (readPids(dir).stores[1]!.pid === victim.pid) {
+    await new Promise((resolve) => setImmediate(resolve))
+  }
+  const pids = allPids(dir)
+  expect(pids.every(isAlive)).toBe(true)
+
+  expect(await up.stop('SIGTERM')).toBe(0)
+  expect(pids.filter(isAlive)).toEqual([])
+
+  const again = new Up(dir)
+  await again.until(/^ready/m)
+  expect(again.stdout).toContain('resuming 3 stores')
+  expect(readPids(dir).stores.map((store) => store.id)).toEqual(
+    before.stores.map((store) => store.id),
+  )
+  expect(await again.stop('SIGINT')).toBe(0)
+  expect(allPids(dir).filter(isAlive)).toEqual([])
+})
+
+test('a second cluster in the same directory is refused, and the first lives on', async () => {
+  const dir = join(temporaryDirectory(), 'data')
+  const first = new Up(dir, '--stores', '1')
+  await first.until(/^ready/m)
+  const before = readPids(dir)
+  expect(await refusal(dir)).toContain(`${dir} is in use by process ${first.child.pid}:`)
+  expect(readPids(dir)).toEqual(before)
+  expect(allPids(dir).every(isAlive)).toBe(true)
+  expect(await first.stop('SIGTERM')).toBe(0)
+})
+
+test('processes of a killed supervisor live on, and a new one says so', async () => {
+  const dir = join(temporaryDirectory(), 'data')
+  const first = new Up(dir, '--stores', '1')
+  await first.until(/^ready/m)
+  const { pd } = readPids(dir)
+  await first.stop('SIGKILL')
+  expect(await refusal(dir)).toContain(`${join(dir, 'pd')} is in use by process ${pd}:`)
+  expect(allPids(dir).every(isAlive)).toBe(true)
+})
+
+test('--no-restart leaves a dead store as it is', async () => {
+  const dir = join(temporaryDirectory(), 'data')
+  const up = new Up(dir, '--stores', '1', '--no-restart')
+  await up.until(/^ready/m)
+  process.kill(readPids(dir).stores[0]!.pid, 'SIGKILL')
+  await up.until(/died of signal SIGKILL; it is left stopped/)
+  expect(await up.stop('SIGTERM')).toBe(0)
+})
