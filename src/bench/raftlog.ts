@@ -2,9 +2,9 @@
  * Suite `raftlog`: appends that are fsynced, in the shape in which a store makes them: a region has
  * one ready on its way at a time, and a round takes all regions whose last one is durable.
  *
- * Beside each case stands the bare limit measured right after it: as many bytes as the case had in a
- * group, written over a preallocated file and fdatasynced, in a loop that does nothing else. The
- * `main thread` rows have a disk that answers at once: what the log costs the poller.
+ * Beside each case stands the bare limit, measured in slices between the case's own: as many bytes
+ * as the case had in a group, written over a preallocated file and fdatasynced, in a loop that does
+ * nothing else. The `main thread` rows have a disk that answers at once: what the log costs the poller.
  * Operations are entries; latency is from write() to onPersisted.
  */
 import {
@@ -41,6 +41,8 @@ interface Case {
 }
 
 const SECONDS_DEFAULT = 3
+/** A case and its limit take turns, so that both see the same machine. */
+const SLICES = 4
 const ENTRY_BYTES = 256
 const KEEP_ENTRIES = 200
 const TMPFS_MAGIC = 0x01021994
@@ -59,12 +61,18 @@ const CASES: readonly Case[] = [
   { regions: 1000, entriesPerReady: 1, writers: 0 },
 ]
 
+const MAIN_THREAD_CASES: readonly Case[] = [
+  { regions: 1, entriesPerReady: 16, writers: 1 },
+  { regions: 1000, entriesPerReady: 1, writers: 1 },
+  { regions: 1000, entriesPerReady: 16, writers: 1 },
+]
+
 export async function run(options: RaftLogBenchOptions): Promise<void> {
   const seconds = options.seconds ?? SECONDS_DEFAULT
   const report = new BenchReport(options.json)
   report.note(`raft log on ${diskKind()}; 1 replica, every append fdatasynced, ${seconds} s a case`)
   for (const one of CASES) await runCase(one, seconds, report)
-  for (const regions of [1, 1000]) await runMainThread(regions, seconds, report)
+  for (const one of MAIN_THREAD_CASES) await runMainThread(one, seconds, report)
   report.finish()
 }
 
@@ -76,35 +84,52 @@ async function runCase(one: Case, seconds: number, report: BenchReport): Promise
   const dir = mkdtempSync(join(tmpdir(), 'polyraft-bench-raftlog-'))
   try {
     const load = await Load.open(one, { dir, fs: nodeFileSystem, writers: one.writers })
-    const { elapsed, stats } = await load.run(seconds)
-    const entriesPerGroup = load.entries / stats.raftlog_groups!
-    const groupBytes = Math.round(stats.raftlog_written_bytes! / stats.raftlog_groups!)
+    const limit = new Limit(join(dir, 'limit'))
+    for (let slice = 0; slice < SLICES; slice++) {
+      await load.run(seconds / SLICES)
+      limit.run(groupOf(load).bytes, seconds / SLICES)
+    }
+    const group = groupOf(load)
+    const stats = load.stats()
+    await load.close()
+    limit.close()
     const name = `${one.regions} regions × ${one.entriesPerReady}`
     report.add({
       suite: 'raftlog',
       case: name,
       system: 'polyraft',
-      ...load.measured(elapsed),
+      ...load.measured(),
       config: {
         writers: one.writers,
         entryBytes: ENTRY_BYTES,
-        MBps: round(stats.raftlog_written_bytes! / elapsed / 1e6),
-        entriesPerGroup: round(entriesPerGroup),
-        groupBytes,
+        MBps: round((load.measured().opsPerSec / group.entries) * group.bytes * 1e-6),
+        entriesPerGroup: round(group.entries),
+        groupBytes: group.bytes,
         roundsPerGroup: round(stats.raftlog_rounds! / stats.raftlog_groups!),
       },
     })
-    measureLimit(join(dir, 'limit'), name, groupBytes, entriesPerGroup, seconds, report)
+    report.add({
+      suite: 'raftlog',
+      case: name,
+      system: 'bare write + fdatasync',
+      ...limit.measured(group.entries),
+      config: { bytes: group.bytes },
+    })
   } finally {
     rmSync(dir, { recursive: true, force: true })
   }
 }
 
+/** What one fsync made durable, on average. */
+function groupOf(load: Load): { entries: number; bytes: number } {
+  const { raftlog_groups: groups, raftlog_written_bytes: bytes } = load.stats()
+  return { entries: load.entries / groups!, bytes: Math.round(bytes! / groups!) }
+}
+
 /** The poller's own cost: encode, place, index, cache; the disk answers at once. */
-async function runMainThread(regions: number, seconds: number, report: BenchReport): Promise<void> {
+async function runMainThread(one: Case, seconds: number, report: BenchReport): Promise<void> {
   const dir = mkdtempSync(join(tmpdir(), 'polyraft-bench-raftlog-'))
   try {
-    const one = { regions, entriesPerReady: 16, writers: 1 }
     const load = await Load.open(one, {
       dir,
       fs: nodeFileSystem,
@@ -116,12 +141,14 @@ async function runMainThread(regions: number, seconds: number, report: BenchRepo
         close: async () => {},
       }),
     })
-    const { elapsed, stats } = await load.run(seconds)
+    await load.run(seconds)
+    const stats = load.stats()
+    await load.close()
     report.add({
       suite: 'raftlog',
-      case: `main thread, ${regions} regions × 16`,
+      case: `main thread, ${one.regions} regions × ${one.entriesPerReady}`,
       system: 'polyraft',
-      ...load.measured(elapsed),
+      ...load.measured(),
       config: {
         entryBytes: ENTRY_BYTES,
         indexBytesPerEntry: round(stats.raftlog_index_bytes! / stats.raftlog_entries!),
@@ -133,46 +160,53 @@ async function runMainThread(regions: number, seconds: number, report: BenchRepo
   }
 }
 
-function measureLimit(
-  path: string,
-  name: string,
-  bytes: number,
-  entriesPerGroup: number,
-  seconds: number,
-  report: BenchReport,
-): void {
-  const fd = openSync(path, 'w+')
-  const zeros = Buffer.alloc(MIB)
-  for (let at = 0; at < LIMIT_FILE_BYTES; at += MIB) writeSync(fd, zeros, 0, MIB, at)
-  fdatasyncSync(fd)
-  const buffer = Buffer.alloc(bytes, 7)
-  const histogram = newHistogram()
-  const start = performance.now()
-  const end = start + seconds * 1000
-  let at = 0
-  let now = start
-  while (now < end) {
-    if (at + bytes > LIMIT_FILE_BYTES) at = 0
-    writeSync(fd, buffer, 0, bytes, at)
-    fdatasyncSync(fd)
-    at += bytes
-    const after = performance.now()
-    histogram.recordValue(Math.round((after - now) * 1e6))
-    now = after
+/** Bare writes and fdatasyncs over one preallocated file. */
+class Limit {
+  readonly #fd: number
+  readonly #histogram = newHistogram()
+  #seconds = 0
+
+  constructor(path: string) {
+    this.#fd = openSync(path, 'w+')
+    const zeros = Buffer.alloc(MIB)
+    for (let at = 0; at < LIMIT_FILE_BYTES; at += MIB) writeSync(this.#fd, zeros, 0, MIB, at)
+    fdatasyncSync(this.#fd)
   }
-  closeSync(fd)
-  const elapsed = (now - start) / 1000
-  const groups = histogram.totalCount
-  report.add({
-    suite: 'raftlog',
-    case: name,
-    system: 'bare write + fdatasync',
-    opsPerSec: (groups * entriesPerGroup) / elapsed,
+
+  run(bytes: number, seconds: number): void {
+    const buffer = Buffer.alloc(bytes, 7)
+    const start = performance.now()
+    let at = 0
+    let now = start
+    while (now < start + seconds * 1000) {
+      if (at + bytes > LIMIT_FILE_BYTES) at = 0
+      writeSync(this.#fd, buffer, 0, bytes, at)
+      fdatasyncSync(this.#fd)
+      at += bytes
+      const after = performance.now()
+      this.#histogram.recordValue(Math.round((after - now) * 1e6))
+      now = after
+    }
+    this.#seconds += (now - start) / 1000
+  }
+
+  close(): void {
+    closeSync(this.#fd)
+  }
+
+  measured(entriesPerGroup: number) {
+    const entries = this.#histogram.totalCount * entriesPerGroup
+    return figures(entries, this.#seconds, this.#histogram)
+  }
+}
+
+function figures(entries: number, seconds: number, histogram: Histogram) {
+  return {
+    opsPerSec: entries / seconds,
     p50Ms: histogram.getValueAtPercentile(50) / 1e6,
     p99Ms: histogram.getValueAtPercentile(99) / 1e6,
-    n: Math.round(groups * entriesPerGroup),
-    config: { bytes, MBps: round((groups * bytes) / elapsed / 1e6) },
-  })
+    n: Math.round(entries),
+  }
 }
 
 /** A store's way of writing: one ready of a region on its way, rounds over all that are free. */
@@ -187,20 +221,23 @@ class Load {
   #ready = 0
   #scheduled = false
   #stopped = false
+  #seconds = 0
+  #onIdle: (() => void) | undefined = undefined
   #failure: Error | undefined = undefined
   entries = 0
 
   static async open(one: Case, options: Partial<RaftLogOptions>): Promise<Load> {
-    const early: number[] = []
     let load: Load | undefined
     const log = await openRaftLog({
       segmentBytes: 64 * MIB,
       cacheBytes: 32 * MIB,
       logger: silentLogger,
       events: {
-        onPersisted: (region) =>
-          load === undefined ? early.push(region) : load.#onPersisted(region),
-        onFailed: (error) => load?.#fail(error),
+        onPersisted: (region) => load!.#onPersisted(region),
+        onFailed: (error) => {
+          if (load === undefined) throw error
+          load.#fail(error)
+        },
       },
       ...(options as Pick<RaftLogOptions, 'dir' | 'fs' | 'writers'>),
     })
@@ -219,25 +256,34 @@ class Load {
     }
   }
 
-  async run(seconds: number): Promise<{ elapsed: number; stats: Record<string, number> }> {
+  async run(seconds: number): Promise<void> {
     const start = performance.now()
+    this.#stopped = false
     this.#schedule()
     await new Promise((resolve) => setTimeout(resolve, seconds * 1000))
     this.#stopped = true
-    const elapsed = (performance.now() - start) / 1000
-    const stats = this.#log.stats()
-    await this.#log.close()
+    await new Promise<void>((resolve) => {
+      this.#onIdle = resolve
+      this.#checkIdle()
+    })
     if (this.#failure !== undefined) throw this.#failure
-    return { elapsed, stats }
+    this.#seconds += (performance.now() - start) / 1000
   }
 
-  measured(elapsed: number) {
-    return {
-      opsPerSec: this.entries / elapsed,
-      p50Ms: this.#histogram.getValueAtPercentile(50) / 1e6,
-      p99Ms: this.#histogram.getValueAtPercentile(99) / 1e6,
-      n: this.entries,
-    }
+  stats(): Record<string, number> {
+    return this.#log.stats()
+  }
+
+  close(): Promise<void> {
+    return this.#log.close()
+  }
+
+  measured() {
+    return figures(this.entries, this.#seconds, this.#histogram)
+  }
+
+  #checkIdle(): void {
+    if (this.#free.length === this.#case.regions || this.#failure !== undefined) this.#onIdle?.()
   }
 
   #schedule(): void {
@@ -276,14 +322,16 @@ class Load {
   #onPersisted(region: number): void {
     const nanos = Math.round((performance.now() - this.#started[region]!) * 1e6)
     this.#histogram.recordValue(Math.min(NANOS_MAX, nanos))
-    if (!this.#stopped) this.entries += this.#case.entriesPerReady
+    this.entries += this.#case.entriesPerReady
     this.#free.push(region)
-    this.#schedule()
+    if (this.#stopped) this.#checkIdle()
+    else this.#schedule()
   }
 
   #fail(error: Error): void {
     this.#failure = error
     this.#stopped = true
+    this.#checkIdle()
   }
 }
 

@@ -145,16 +145,15 @@ export function runCallback(
 export function timeoutError(call: Call, request: RawRequest, timeoutMs: number): PolyraftError {
   const data = { attempts: call.attempts, lastError: call.lastError, timeoutMs }
   const reason = call.lastError === '' ? 'no answer came' : `the last failure: ${call.lastError}`
-  const after = `after ${call.attempts} attempts in ${timeoutMs} ms; ${reason}`
-  const unknown = call.mayHaveExecuted || call.state === CallState.InFlight
-  if (isWrite(request.kind) && unknown) {
-    return new PolyraftError(
-      'Undetermined',
-      `the write may or may not have happened ${after}. Read it back, or write again`,
-      data,
-    )
+  const tried = `${call.attempts} attempts in ${timeoutMs} ms; ${reason}`
+  if (!isWrite(request.kind)) {
+    return new PolyraftError('Timeout', `the read was not answered after ${tried}`, data)
   }
-  return new PolyraftError('Timeout', `nothing was executed ${after}. Try again later`, data)
+  if (call.mayHaveExecuted || call.state === CallState.InFlight) {
+    const message = `the write may or may not have happened after ${tried}. Read it back or repeat it`
+    return new PolyraftError('Undetermined', message, data)
+  }
+  return new PolyraftError('Timeout', `the write was not executed after ${tried}`, data)
 }
 
 /** A definite refusal, unless an earlier attempt of the same write may have gone through. */

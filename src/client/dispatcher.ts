@@ -85,10 +85,6 @@ export class Dispatcher implements ResponseSink {
     )
   }
 
-  get pending(): number {
-    return this.#calls.used
-  }
-
   nowMs(): number {
     return this.#clock.monotonicMs()
   }

@@ -78,6 +78,7 @@ export interface KvClient {
   batchGet(keys: Iterable<Bytes>, options?: KeyOptions): Promise<(Buffer | undefined)[]>
   /** Split and atomic as batchPut is. */
   batchDelete(keys: Iterable<Bytes>, options?: KeyOptions): Promise<void>
+  /** Throws at once when the options are wrong; any other failure reaches the consumer. */
   scan(options?: ScanOptions): Scan
   /** Not supported by the servers yet: rejects with `Unsupported`. */
   deleteRange(start: Bytes, end: Bytes, options?: KeyOptions): Promise<void>

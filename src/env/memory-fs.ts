@@ -18,10 +18,9 @@ import { systemError } from './system-error.ts'
 
 const SECTOR_BYTES = 512
 
-interface PendingWrite {
-  readonly position: number
-  readonly bytes: Buffer
-}
+type Pending =
+  | { readonly kind: 'write'; readonly position: number; readonly bytes: Buffer }
+  | { readonly kind: 'truncate'; readonly size: number }
 
 /** Bytes that grow: a zero-filled buffer and how much of it is the file. */
 class Extent {
@@ -58,28 +57,32 @@ class Extent {
 class MemoryNode {
   readonly current = new Extent()
   readonly durable = new Extent()
-  pending: PendingWrite[] = []
+  pending: Pending[] = []
 
   write(bytes: Uint8Array, position: number): void {
-    this.pending.push({ position, bytes: Buffer.from(bytes) })
+    this.pending.push({ kind: 'write', position, bytes: Buffer.from(bytes) })
     this.current.write(bytes, position)
   }
 
-  /** Cutting is durable at once: no reader of this project relies on a lost truncation. */
   truncate(size: number): void {
+    this.pending.push({ kind: 'truncate', size })
     this.current.truncate(size)
-    this.sync()
   }
 
   sync(): void {
-    for (const write of this.pending) this.durable.write(write.bytes, write.position)
-    this.durable.truncate(this.current.size)
+    for (const one of this.pending) {
+      if (one.kind === 'write') this.durable.write(one.bytes, one.position)
+      else this.durable.truncate(one.size)
+    }
     this.pending = []
   }
 
   crash(random: Random | undefined): void {
     if (random !== undefined) {
-      for (const write of this.pending) keepSectors(this.durable, write, random)
+      for (const one of this.pending) {
+        if (one.kind === 'write') keepSectors(this.durable, one, random)
+        else if (random.below(2) === 0) this.durable.truncate(one.size)
+      }
     }
     this.pending = []
     this.current.assign(this.durable)
@@ -87,7 +90,11 @@ class MemoryNode {
 }
 
 /** Any subset of a write's sectors may have reached the disk before the power went. */
-function keepSectors(durable: Extent, write: PendingWrite, random: Random): void {
+function keepSectors(
+  durable: Extent,
+  write: Extract<Pending, { kind: 'write' }>,
+  random: Random,
+): void {
   const all = random.below(2) === 0
   let from = 0
   while (from < write.bytes.length) {

@@ -48,18 +48,12 @@ export class FilePdStorage implements PdStorage {
   }
 
   static async open(dir: string, logger: Logger): Promise<FilePdStorage> {
+    await makeDataDir(dir)
     try {
-      await mkdir(dir, { recursive: true })
       const map = await readJournal(join(dir, 'pd.log'), logger)
       return new FilePdStorage(dir, map, await writeJournal(dir, map))
     } catch (error) {
-      if (error instanceof PolyraftError) throw error
-      throw new PolyraftError(
-        'DataDirUnusable',
-        `cannot use ${dir} as the PD's data directory: ${errorMessage(error)}`,
-        { dir },
-        { cause: error },
-      )
+      throw error instanceof PolyraftError ? error : unusable(dir, error)
     }
   }
 
@@ -138,6 +132,24 @@ export class FilePdStorage implements PdStorage {
     this.#sequence = 1
     this.#rewrites++
   }
+}
+
+/** Needed before the directory can be locked, so before a storage is opened. */
+export async function makeDataDir(dir: string): Promise<void> {
+  try {
+    await mkdir(dir, { recursive: true })
+  } catch (error) {
+    throw unusable(dir, error)
+  }
+}
+
+function unusable(dir: string, error: unknown): PolyraftError {
+  return new PolyraftError(
+    'DataDirUnusable',
+    `cannot use ${dir} as the PD's data directory: ${errorMessage(error)}`,
+    { dir },
+    { cause: error },
+  )
 }
 
 interface FreshJournal {

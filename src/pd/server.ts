@@ -8,7 +8,7 @@ import { addHealthService } from '../protocol/health.ts'
 import type { WireMember } from '../protocol/pd-messages.ts'
 import { metaStorageMethods, pdMethods } from '../protocol/pd-services.ts'
 import { PdCore } from './core.ts'
-import { FilePdStorage } from './file-storage.ts'
+import { FilePdStorage, makeDataDir } from './file-storage.ts'
 import type { BootstrapPlan } from './plan.ts'
 import { metaStorageService, pdService } from './service.ts'
 
@@ -20,6 +20,9 @@ const SHUTDOWN_GRACE_MS = 200
 const SERVER_OPTIONS: ServerOptions = {
   'grpc.max_receive_message_length': GRPC_MESSAGE_BYTES_MAX,
   'grpc.max_send_message_length': GRPC_MESSAGE_BYTES_MAX,
+  // A client whose machine is gone must not keep its heartbeat stream for ever.
+  'grpc.keepalive_time_ms': 60_000,
+  'grpc.keepalive_timeout_ms': 20_000,
 }
 
 export interface PdOptions {
@@ -50,6 +53,7 @@ export interface PdServer {
 export async function startPd(options: PdOptions): Promise<PdServer> {
   const { dir, logger } = options
   mustBeAddress(options.clientAddr)
+  await makeDataDir(dir)
   const unlock = await options.lock?.(dir)
   let core: PdCore | undefined
   try {

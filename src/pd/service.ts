@@ -10,9 +10,10 @@ import type {
   UntypedServiceImplementation,
 } from '@grpc/grpc-js'
 import { asBuffer } from '../base/bytes.ts'
-import { errorMessage, PolyraftError } from '../base/errors.ts'
+import { PolyraftError } from '../base/errors.ts'
 import type { Logger } from '../base/logger.ts'
 import type * as pb from '../protocol/pd-messages.ts'
+import { AnswerStream } from './answer-stream.ts'
 import * as convert from './convert.ts'
 import type { PdCore } from './core.ts'
 import { readInitialRegions } from './meta-storage.ts'
@@ -200,29 +201,12 @@ function unary<Q, R extends pb.HeaderResponse>(
   }
 }
 
-/** One answer for each request, in order; the next is read when the last one is on its way. */
 function bidi<Q extends pb.HeaderRequest, R extends pb.HeaderResponse>(
   core: PdCore,
   logger: Logger,
   handler: Handler<Q, R>,
 ): (call: ServerDuplexStream<Q, R>) => void {
   return (call) => {
-    const resume = (): void => {
-      call.resume()
-    }
-    const serve = async (request: Q): Promise<void> => {
-      const response = await answerOf(core, handler, request, true)
-      if (call.cancelled) return
-      if (call.write(response)) resume()
-      else call.once('drain', resume)
-    }
-    call.on('data', (request: Q) => {
-      call.pause()
-      void serve(request)
-    })
-    call.on('end', () => call.end())
-    call.on('error', (error: unknown) => {
-      logger.debug({ error: errorMessage(error) }, 'a client stream broke')
-    })
+    new AnswerStream(call, (request) => answerOf(core, handler, request, true), logger)
   }
 }

@@ -84,8 +84,8 @@ export class Peer implements Fsm<PeerMessage> {
     const electionMs = config.raftBaseTickIntervalMs * config.raftElectionTimeoutTicks
     this.votesFromMs = options.fresh ? 0 : ports.clock.monotonicMs() + electionMs
     const storage = new PeerStorage(ports.log, region, applyState, (to, error) => {
-      if (error !== undefined) throw error
-      ports.notify(region.id, { tag: PeerTag.EntriesFetched, to })
+      if (error !== undefined) ports.fail(error)
+      else ports.notify(region.id, { tag: PeerTag.EntriesFetched, to })
     })
     this.raft = new RawNode(
       {
@@ -98,6 +98,8 @@ export class Peer implements Fsm<PeerMessage> {
       storage,
       ports.random,
     )
+    // Followers learn it with the next append or heartbeat: a message less for each entry and follower.
+    this.raft.skipCommitBroadcast(true)
   }
 
   get isLeader(): boolean {

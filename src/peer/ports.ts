@@ -57,4 +57,6 @@ export interface PeerPorts {
   reportRegion(report: RegionReport): void
   /** A request has been answered: its bytes are no longer in the store. */
   release(request: RawRequest): void
+  /** The disk did not give back what it holds: fatal to the store, unless it is closing anyway. */
+  fail(error: Error): void
 }

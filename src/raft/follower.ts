@@ -8,15 +8,12 @@ import { restoreMembership } from './confchange/restore.ts'
 import { switchMembership } from './membership.ts'
 import { newMessage } from './message.ts'
 import type { Raft } from './raft.ts'
-import { type Message, MessageType, type Snapshot } from './types.ts'
+import { type Message, MessageType, type Snapshot, StateRole } from './types.ts'
 
 /** @hot */
 export function onAppend(raft: Raft, message: Message): void {
   const { log } = raft
-  if (raft.requestedSnapshot > 0) {
-    sendSnapshotRequest(raft)
-    return
-  }
+  if (maybeRequestSnapshot(raft)) return
   if (message.index < log.commit) {
     acknowledge(raft, message, log.commit)
     return
@@ -55,10 +52,7 @@ function reject(raft: Raft, message: Message): void {
 export function onHeartbeat(raft: Raft, message: Message): void {
   // A log that lost its tail may end before the leader's idea of it: no reason to fall over.
   raft.log.commitTo(Math.min(message.commit, raft.log.lastIndex))
-  if (raft.requestedSnapshot > 0) {
-    sendSnapshotRequest(raft)
-    return
-  }
+  maybeRequestSnapshot(raft)
   const response = newMessage(MessageType.HeartbeatResponse, message.from)
   response.context = message.context
   raft.send(response)
@@ -73,8 +67,11 @@ export function onSnapshot(raft: Raft, message: Message): void {
 function maybeRestore(raft: Raft, snapshot: Snapshot): boolean {
   const { log } = raft
   const { index, term, confState } = snapshot.metadata
-  if (index <= log.commit) return false
-  if (raft.requestedSnapshot === 0 && log.matches(index, term)) {
+  // One that was asked for replaces data that is there; but never a tail behind it, which this node
+  // may have acknowledged.
+  const requested = raft.wantsSnapshot && index >= log.lastIndex
+  if (index < log.commit || (index === log.commit && !requested)) return false
+  if (!requested && log.matches(index, term)) {
     log.commitTo(index)
     return false
   }
@@ -84,29 +81,35 @@ function maybeRestore(raft: Raft, snapshot: Snapshot): boolean {
     return false
   }
   raft.trace?.info({ id: raft.id, index, term, lastIndex: log.lastIndex }, 'restores a snapshot')
-  raft.requestedSnapshot = 0
+  raft.wantsSnapshot = false
   log.restore(snapshot)
   switchMembership(raft, membership)
   return true
 }
 
-/** Asks the leader for a snapshot, and goes on asking instead of answering, until it comes. */
+/** Lets this node ask its leader for a snapshot until it comes. False when it cannot ask now. */
 export function requestSnapshot(raft: Raft): boolean {
-  if (raft.leaderId === NO_ID || raft.leaderId === raft.id) return false
-  if (raft.log.pendingSnapshot > 0 || raft.requestedSnapshot > 0) return false
-  raft.requestedSnapshot = raft.log.lastIndex
-  if (raft.requestedSnapshot === 0) return false
-  sendSnapshotRequest(raft)
+  if (raft.role !== StateRole.Follower || raft.leaderId === NO_ID) return false
+  if (raft.log.pendingSnapshot > 0 || raft.wantsSnapshot) return false
+  raft.wantsSnapshot = true
+  maybeRequestSnapshot(raft)
   return true
 }
 
-function sendSnapshotRequest(raft: Raft): void {
+/**
+ * Asks for a snapshot at or above our last entry, and takes no more entries, so that one will do.
+ * Only with an entry of this very term at the end is our log sure to be the leader's up to there: a
+ * tail that the leader does not have would be waited for in vain. Until then appends are welcome.
+ */
+function maybeRequestSnapshot(raft: Raft): boolean {
   const { log } = raft
-  const response = newMessage(MessageType.AppendResponse, raft.leaderId)
-  response.index = log.commit
-  response.reject = true
-  response.rejectHint = log.lastIndex
-  response.logTerm = log.lastTerm
-  response.requestSnapshot = raft.requestedSnapshot
-  raft.send(response)
+  if (!raft.wantsSnapshot || log.lastTerm !== raft.term) return false
+  const request = newMessage(MessageType.AppendResponse, raft.leaderId)
+  request.index = log.lastIndex
+  request.reject = true
+  request.rejectHint = log.lastIndex
+  request.logTerm = log.lastTerm
+  request.requestSnapshot = log.lastIndex
+  raft.send(request)
+  return true
 }

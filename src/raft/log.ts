@@ -146,7 +146,7 @@ export class Log {
   /** Everything is replaced by the snapshot, which storage gets with the next ready. */
   restore(snapshot: Snapshot): void {
     const { index, term } = snapshot.metadata
-    assert(index > this.commit, 'a snapshot brings news')
+    assert(index >= this.commit, 'a snapshot never goes back')
     if (this.persisted > this.commit) this.persisted = this.commit
     this.records.voidAll()
     this.unstable.restore(snapshot)

@@ -50,8 +50,8 @@ export class Raft {
 
   /** Candidate: who answered what. */
   votes: Map<PeerId, boolean> | undefined = undefined
-  /** Follower: it wants a snapshot at or above this index; 0 = it does not. */
-  requestedSnapshot: LogIndex = 0
+  /** Follower: it wants a snapshot though the log would do. */
+  wantsSnapshot = false
 
   // The leader's state.
   tracker: Tracker | undefined = undefined
@@ -118,9 +118,9 @@ export class Raft {
   }
 
   becomeFollower(term: Term, leaderId: PeerId): void {
-    const requestedSnapshot = this.requestedSnapshot
+    const { wantsSnapshot } = this
     this.#reset(term)
-    this.requestedSnapshot = requestedSnapshot
+    this.wantsSnapshot = wantsSnapshot
     this.role = StateRole.Follower
     this.leaderId = leaderId
     this.trace?.info({ id: this.id, term, leaderId }, 'became follower')
@@ -169,7 +169,7 @@ export class Raft {
     this.heartbeatElapsed = 0
     this.electionTimeout = this.config.electionTick + this.random.below(this.config.electionTick)
     this.votes = undefined
-    this.requestedSnapshot = 0
+    this.wantsSnapshot = false
     this.tracker = undefined
     this.reads = undefined
     this.termStartIndex = 0

@@ -8,7 +8,7 @@
  * RULES
  * - Between ready() and advanceAppend…(ready) nothing else is called, and storage already answers
  *   with the ready's entries, hard state and snapshot when it is advanced, durable or not.
- * - Nothing blocks and nothing throws for reasons that come from outside: refusals are returned.
+ * - Nothing blocks. Refusals are returned; what throws is a broken invariant.
  */
 import { assert } from '../base/assert.ts'
 import type { Random } from '../base/clock.ts'

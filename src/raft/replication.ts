@@ -107,7 +107,8 @@ function tellCommit(raft: Raft): void {
 export function onAppendResponse(raft: Raft, progress: Progress, message: Message): void {
   progress.recentActive = true
   progress.fetching = false
-  if (message.reject) onRejected(raft, progress, message)
+  if (message.requestSnapshot > 0) onSnapshotRequested(raft, progress, message.requestSnapshot)
+  else if (message.reject) onRejected(raft, progress, message)
   else onAccepted(raft, progress, message.index)
 }
 
@@ -115,15 +116,24 @@ function onRejected(raft: Raft, progress: Progress, message: Message): void {
   let hint = message.rejectHint
   // Our terms above the follower's cannot be in its log: skip them at once.
   if (message.logTerm > 0) hint = raft.log.findAtMost(message.logTerm, hint)
-  if (!progress.maybeStepBack(message.index, hint, message.requestSnapshot)) return
+  if (!progress.maybeStepBack(message.index, hint)) return
   if (progress.state === ProgressState.Replicate) progress.becomeProbe()
+  maybeSendAppend(raft, progress, true)
+}
+
+/** It names the end of its log, an entry of our term: so it has all of our log up to there. */
+function onSnapshotRequested(raft: Raft, progress: Progress, lastIndex: LogIndex): void {
+  if (progress.state === ProgressState.Snapshot) return
+  const isNews = progress.maybeUpdate(lastIndex)
+  progress.becomeProbe()
+  progress.requestedSnapshot = lastIndex
+  if (isNews && maybeCommit(raft)) tellCommit(raft)
   maybeSendAppend(raft, progress, true)
 }
 
 function onAccepted(raft: Raft, progress: Progress, index: LogIndex): void {
   const isNews = progress.maybeUpdate(index)
-  const endsProbe = progress.state === ProgressState.Probe && progress.match === index
-  if (!isNews && !endsProbe) return
+  if (!isNews && !endsState(progress, index)) return
   advanceState(raft, progress, index)
   if (maybeCommit(raft)) tellCommit(raft)
   else if (progress.canRaiseCommit(raft.log.commit) && !raft.skipCommitBroadcast) {
@@ -135,6 +145,12 @@ function onAccepted(raft: Raft, progress: Progress, index: LogIndex): void {
   if (progress.id === raft.leadTransferee && progress.match === raft.log.lastIndex) {
     sendTimeoutNow(raft)
   }
+}
+
+/** No news of the log, but of where the follower stands: a probe hit, a snapshot is there. */
+function endsState(progress: Progress, index: LogIndex): boolean {
+  if (progress.state === ProgressState.Probe) return progress.match === index
+  return progress.state === ProgressState.Snapshot && index >= progress.pendingSnapshot
 }
 
 function advanceState(raft: Raft, progress: Progress, index: LogIndex): void {

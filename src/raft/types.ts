@@ -83,7 +83,7 @@ export interface Message {
   snapshot: Snapshot | undefined
   reject: boolean
   rejectHint: LogIndex
-  /** Asked for by a follower: index from which it wants a snapshot; 0 = none. */
+  /** Its last index, of this term, at or above which a follower wants a snapshot; 0 = it does not. */
   requestSnapshot: LogIndex
   /** Opaque: read-index context, or campaign kind of a vote request. */
   context: Uint8Array

@@ -160,14 +160,16 @@ export class EntryIndex {
   }
 
   #shrink(): void {
-    const capacity = this.#table.length / 2
     if (this.#count === 0) {
       this.#table = NO_TABLE
       this.#runs = NO_RUNS
       this.#head = 0
-    } else if (capacity > TABLE_MIN * 4 && this.#count < capacity / 4) {
-      this.#resize(capacity / 2)
+      return
     }
+    const capacity = this.#table.length / 2
+    let wanted = capacity
+    while (wanted > TABLE_MIN && this.#count < wanted / 4) wanted /= 2
+    if (wanted < capacity) this.#resize(wanted)
   }
 
   #resize(capacity: number): void {

@@ -2,7 +2,8 @@
  * Segment files, as they are on disk. A stream (one per store writer) is a chain of segments
  * `<stream>-<id>.log`, ids rising by one. All integers little-endian.
  *
- *   segment  header, block, block, …, then nothing, or zeros that were written ahead
+ *   segment  header, block, block, …, then nothing; behind the last block of the newest segment
+ *            there may be a torn block, zeros written ahead, or what a recycled file held before
  *   header   8 bytes "polyraft" | u32 version | u32 stream | u64 segment id | u64 run
  *            | u64 number of its first block | u32 crc of all before
  *   block    u32 magic | u32 header crc | u32 meta crc | u32 data bytes | u32 meta bytes

@@ -40,7 +40,11 @@ export interface RaftLog {
   /** Regions that the log holds anything of. */
   regions(): RegionId[]
   state(regionId: RegionId): RegionLogState | undefined
-  /** Starts a region whose log begins behind (truncatedIndex, truncatedTerm). Durable with its first write. */
+  /**
+   * Starts a region whose log begins behind (truncatedIndex, truncatedTerm). Durable with its first
+   * write; a region of this id that is there already, or was removed in this round, is on disk until
+   * that write replaces it as a whole.
+   */
   create(
     regionId: RegionId,
     truncatedIndex: LogIndex,

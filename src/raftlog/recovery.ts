@@ -219,7 +219,7 @@ class StreamCursor {
     const { path } = found
     if (reader.tornBytes > 0) {
       const fields = { path, offset: reader.end, bytes: reader.tornBytes, why: reader.damage }
-      logger.warn(fields, 'raft log: cut an unfinished write off the newest segment')
+      logger.info(fields, 'raft log: cut what was never acknowledged off the newest segment')
     }
     const file = this.#fs.open(path, 'read-write')
     try {

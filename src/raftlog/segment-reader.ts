@@ -44,7 +44,7 @@ export class SegmentReader {
     return this.#block!
   }
 
-  /** Bytes behind the last block that are not zeros written ahead. */
+  /** Bytes behind the last block: a torn write, or what a recycled file held before. */
   get tornBytes(): number {
     let last = this.#bytes.length
     while (last > this.end && this.#bytes[last - 1] === 0) last--

@@ -5,7 +5,6 @@
  * - onDurable's sequences rise and cover every lower one of the stream.
  * - After onFailed nothing is told any more.
  */
-import { once } from 'node:events'
 import { Worker } from 'node:worker_threads'
 import { builtUrl } from '../base/built-url.ts'
 import type { ErrorCode } from '../base/errors.ts'
@@ -90,7 +89,7 @@ export class ThreadSink implements StreamSink {
     this.#events = events
     const name = `raft-log-${at.stream}`
     this.#worker = new Worker(builtUrl('raftlog/writer-thread.js'), { workerData: at, name })
-    this.#exited = once(this.#worker, 'exit')
+    this.#exited = new Promise((resolve) => this.#worker.once('exit', resolve))
     this.#worker.on('message', (reply: WriterReply) => {
       if (typeof reply !== 'number') this.#fail(new PolyraftError(reply.code, reply.message))
       else if (!this.#failed) events.onDurable(at.stream, reply)

@@ -14,20 +14,25 @@ import { type StreamLocation, StreamWriter } from './stream-writer.ts'
 
 assert(parentPort !== null, 'this file runs as a worker thread')
 const port = parentPort
-const writer = new StreamWriter(nodeFileSystem, workerData as StreamLocation)
 const GROUP_BYTES_MAX = MIB
 let failed = false
+let closing = false
+/** Made by the first request, so that its errors are reported like any other. */
+let writer: StreamWriter | undefined
 
 function answer(reply: WriterReply): void {
   port.postMessage(reply)
 }
 
-/** Takes what waits behind `request` too, up to a group. Removals come after the answer: nobody waits for them. */
+/**
+ * Takes what waits behind `request` too, up to a group. Removals come after the answer: nobody
+ * waits for them.
+ */
 function runGroup(request: WriterRequest): void {
+  writer ??= new StreamWriter(nodeFileSystem, workerData as StreamLocation)
   let next: WriterRequest | undefined = request
   let sequence = 0
   let bytes = 0
-  let closing = false
   const names: string[] = []
   while (next !== undefined) {
     if (next.kind === 'append') {
@@ -47,28 +52,29 @@ function runGroup(request: WriterRequest): void {
     answer(sequence)
   }
   if (names.length > 0) writer.remove(names)
-  if (closing) stop()
 }
 
 function stop(): void {
   try {
-    writer.close()
+    writer?.close()
   } finally {
     port.close()
   }
 }
 
+function fail(error: unknown): void {
+  failed = true
+  const reported = diskError(error)
+  const code = reported instanceof PolyraftError ? reported.code : 'Internal'
+  answer({ code, message: reported.message })
+}
+
 port.on('message', (request: WriterRequest) => {
-  if (failed) {
-    if (request.kind === 'close') stop()
-    return
-  }
   try {
-    runGroup(request)
+    if (!failed) runGroup(request)
+    else if (request.kind === 'close') closing = true
   } catch (error) {
-    failed = true
-    const reported = diskError(error)
-    const code = reported instanceof PolyraftError ? reported.code : 'Internal'
-    answer({ code, message: reported.message })
+    fail(error)
   }
+  if (closing) stop()
 })

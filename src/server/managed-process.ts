@@ -13,6 +13,8 @@ import { closeSync, fstatSync, openSync, readFileSync } from 'node:fs'
 import { assert } from '../base/assert.ts'
 
 const RESTART_MS = 1000
+/** A graceful stop is bounded by seconds; who takes longer hangs. */
+const STOP_MS_MAX = 20_000
 
 export interface ProcessSpec {
   /** For messages, such as "store 2". */
@@ -76,13 +78,14 @@ export class ManagedProcess {
     if (child.pid !== undefined) this.#events.onStart(child.pid)
   }
 
-  /** SIGTERM, then waits for the end. Resolves at once when it does not run. */
+  /** SIGTERM, then waits for the end, which it forces at last. At once when it does not run. */
   stop(): Promise<void> {
     this.#stopping = true
     clearTimeout(this.#timer)
     const child = this.#child
     if (child === undefined) return Promise.resolve()
     child.kill('SIGTERM')
+    this.#timer = setTimeout(() => child.kill('SIGKILL'), STOP_MS_MAX)
     return new Promise((resolve) => this.#onStopped.push(resolve))
   }
 
@@ -104,6 +107,7 @@ export class ManagedProcess {
   #ended(how: string, failed: boolean, lastLine: string): void {
     const pid = this.pid
     this.#child = undefined
+    clearTimeout(this.#timer)
     const restarting = this.spec.restart && !this.#stopping
     if (restarting) this.#timer = setTimeout(() => this.start(), RESTART_MS)
     if (!this.#stopping) this.#events.onDeath({ pid, how, failed, lastLine, restarting })

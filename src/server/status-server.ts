@@ -62,6 +62,7 @@ export class StatusServer {
   }
 
   close(): Promise<void> {
+    this.#process.close()
     return new Promise((resolve) => {
       this.#server.close(() => resolve())
       this.#server.closeAllConnections()

@@ -12,7 +12,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { builtUrl } from '../base/built-url.ts'
 import { EMPTY_BYTES } from '../base/bytes.ts'
-import { errorMessage, PolyraftError } from '../base/errors.ts'
+import { PolyraftError } from '../base/errors.ts'
 import { silentLogger } from '../base/logger.ts'
 import type { DirectoryLock } from '../env/port.ts'
 import { connectPd } from '../pd/grpc-client.ts'
@@ -23,6 +23,8 @@ import { type Death, ManagedProcess } from './managed-process.ts'
 import { readStoreIds, writePids } from './pids-file.ts'
 
 const POLL_MS = 50
+/** How often a start that takes long says what it waits for. */
+const SAY_EVERY_MS = 10_000
 const PD_START_MS = 30_000
 
 export interface SupervisorOptions {
@@ -35,11 +37,6 @@ export interface SupervisorOptions {
 export interface RunningStore extends StorePlan {
   readonly id: number
   readonly pid: number
-}
-
-interface StatusReply {
-  readonly storeId: number
-  readonly ready: boolean
 }
 
 export class Supervisor {
@@ -83,9 +80,8 @@ export class Supervisor {
     this.#pd.start()
     const pd = await this.#connectPd()
     try {
-      if (this.#stopping) throw stoppedEarly()
-      for (const store of this.#stores) store.start()
-      await this.#race(this.#untilReady(pd))
+      await this.#race(this.#startStores(pd))
+      await this.#race(this.#until(() => this.#isMissing(pd)))
     } finally {
       await pd.close()
     }
@@ -150,20 +146,46 @@ export class Supervisor {
     return this.#race(connectPd([pdAddress], options))
   }
 
-  async #untilReady(pd: PdClient): Promise<void> {
+  /** New stores one after the other, so that PD numbers them as their directories are. */
+  async #startStores(pd: PdClient): Promise<void> {
+    for (let i = 0; i < this.#stores.length; i++) {
+      if (this.#stopping) throw stoppedEarly()
+      this.#stores[i]!.start()
+      if (this.#storeIds[i] === 0) await this.#until(() => this.#learnId(pd, i))
+    }
+  }
+
+  /** What is missing; '' = nothing. */
+  async #learnId(pd: PdClient, i: number): Promise<string> {
+    const { address, number } = this.#options.plan.stores[i]!
+    const registered = (await pd.getAllStores()).find((meta) => meta.address === address)
+    if (registered === undefined) return `store ${number} has not registered with PD`
+    this.#storeIds[i] = registered.id
+    return ''
+  }
+
+  async #isMissing(pd: PdClient): Promise<string> {
+    for (const store of this.#options.plan.stores) {
+      if (!(await isReady(store))) return `store ${store.number} is not ready`
+    }
+    const regions = await pd.scanRegions(EMPTY_BYTES, EMPTY_BYTES, 0)
+    const leaderless = regions.filter((info) => info.leader === undefined).length
+    if (leaderless > 0) return `${leaderless} of ${regions.length} regions have no leader`
+    return regions.length === 0 ? 'PD has no regions' : ''
+  }
+
+  async #until(missing: () => Promise<string>): Promise<void> {
+    let sayAtMs = performance.now() + SAY_EVERY_MS
     while (!this.#stopping) {
-      if ((await this.#storesReady()) && (await allLed(pd))) return
+      const what = await missing()
+      if (what === '') return
+      if (performance.now() > sayAtMs) {
+        this.#options.onNotice(`still waiting: ${what}`)
+        sayAtMs += SAY_EVERY_MS
+      }
       await new Promise((resolve) => setTimeout(resolve, POLL_MS))
     }
     throw stoppedEarly()
-  }
-
-  async #storesReady(): Promise<boolean> {
-    const replies = await Promise.all(this.#options.plan.stores.map((store) => askStatus(store)))
-    replies.forEach((reply, i) => {
-      if (reply !== undefined && reply.storeId !== 0) this.#storeIds[i] = reply.storeId
-    })
-    return replies.every((reply) => reply?.ready === true)
   }
 
   #writePids(): void {
@@ -184,18 +206,12 @@ function stoppedEarly(): PolyraftError {
   return new PolyraftError('Closed', 'stopped before the cluster was ready')
 }
 
-/** Undefined while the store does not answer: it is starting. */
-async function askStatus(store: StorePlan): Promise<StatusReply | undefined> {
+async function isReady(store: StorePlan): Promise<boolean> {
   try {
-    const response = await fetch(`http://${store.status}/status`)
-    return (await response.json()) as StatusReply
+    return (await fetch(`http://${store.status}/ready`)).ok
   } catch (error) {
-    if (error instanceof TypeError || error instanceof SyntaxError) return undefined
-    throw new PolyraftError('Unavailable', `${store.status}: ${errorMessage(error)}`)
+    // What fetch() throws while nothing listens yet.
+    if (error instanceof TypeError) return false
+    throw error
   }
-}
-
-async function allLed(pd: PdClient): Promise<boolean> {
-  const regions = await pd.scanRegions(EMPTY_BYTES, EMPTY_BYTES, 0)
-  return regions.length > 0 && regions.every((info) => info.leader !== undefined)
 }

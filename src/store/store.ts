@@ -290,6 +290,9 @@ export class Store implements StoreService {
       notify: (regionId, signal) => this.#router.sendForced(regionId, signal),
       reportRegion: (report) => reporter.reportRegion(report),
       release,
+      fail: (error) => {
+        if (!this.#stopping) this.#fail(error)
+      },
     }
     this.#handler = new StoreHandler(new PeerHandler(ports), this.#reads, () => this.#router)
     this.#ports = ports

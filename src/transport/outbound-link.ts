@@ -134,8 +134,9 @@ export class OutboundLink {
     const queue = this.#queue
     const { limits } = this.#context
     let low = 0
+    const one = this.#queueBytes <= limits.frameBytesTarget
     while (low < queue.length) {
-      const high = frameEnd(queue, low, limits.frameBytesTarget)
+      const high = one ? queue.length : frameEnd(queue, low, limits.frameBytesTarget)
       this.#writeFrame(socket, encodeFrame(queue, low, high), high - low)
       low = high
     }

@@ -1,4 +1,5 @@
 /** Writes without pause and remembers what was acknowledged, so that it can be looked for later. */
+import type { PolyraftError } from '../../src/base/errors.ts'
 import type { KvClient } from '../../src/client/kv-client.ts'
 
 export class AcknowledgedWrites {
@@ -60,7 +61,8 @@ export class AcknowledgedWrites {
       try {
         await this.#kv.put(key, value)
         this.#acknowledge(key, value)
-      } catch {
+      } catch (error) {
+        if ((error as PolyraftError).code === 'Closed') return
         this.undetermined++
       }
     }

@@ -1,7 +1,9 @@
 /** Real processes, killed without warning under load: nothing acknowledged is ever lost. */
 import { afterEach, describe, expect, it } from 'vitest'
+import { silentLogger } from '../../src/base/logger.ts'
 import { connect } from '../../src/client/connect.ts'
 import type { KvClient } from '../../src/client/kv-client.ts'
+import { connectPd } from '../../src/pd/grpc-client.ts'
 import { AcknowledgedWrites } from './acknowledged.ts'
 import { TestCluster } from './harness.ts'
 
@@ -10,19 +12,20 @@ const RESUME_MS_MAX = 3_000
 
 let cluster: TestCluster | undefined
 let kv: KvClient | undefined
+let writes: AcknowledgedWrites | undefined
 
 afterEach(async () => {
+  await writes?.stop()
   await kv?.close()
   await cluster?.destroy()
   kv = undefined
   cluster = undefined
 })
 
-/** What the status page of a store says about its regions. */
-async function appliedIndexes(status: string): Promise<Map<number, number>> {
-  const store = (await (await fetch(`http://${status}/status`)).json()) as { regions: number[] }
+/** Applied index of each region on one store, from its status server. */
+async function appliedIndexes(status: string, regionIds: number[]): Promise<Map<number, number>> {
   const applied = new Map<number, number>()
-  for (const id of store.regions) {
+  for (const id of regionIds) {
     const region = (await (await fetch(`http://${status}/region/${id}`)).json()) as {
       appliedIndex: number
     }
@@ -31,12 +34,23 @@ async function appliedIndexes(status: string): Promise<Map<number, number>> {
   return applied
 }
 
+async function regionIdsOf(cluster: TestCluster): Promise<number[]> {
+  const pd = await connectPd([cluster.pd], { logger: silentLogger })
+  try {
+    const regions = await pd.scanRegions(Buffer.alloc(0), Buffer.alloc(0), 0)
+    return regions.map(({ region }) => region.id)
+  } finally {
+    await pd.close()
+  }
+}
+
 /** Every store has applied, of every region, what the furthest one had applied at the call. */
 async function allCaughtUp(cluster: TestCluster): Promise<void> {
+  const regionIds = await regionIdsOf(cluster)
   const goals = new Map<number, number>()
   const statuses = cluster.pids().stores.map(({ status }) => status)
   for (const status of statuses) {
-    for (const [id, index] of await appliedIndexes(status)) {
+    for (const [id, index] of await appliedIndexes(status, regionIds)) {
       goals.set(id, Math.max(goals.get(id) ?? 0, index))
     }
   }
@@ -44,7 +58,7 @@ async function allCaughtUp(cluster: TestCluster): Promise<void> {
     await expect
       .poll(
         async () => {
-          const applied = await appliedIndexes(status)
+          const applied = await appliedIndexes(status, regionIds)
           return [...goals].filter(([id, goal]) => (applied.get(id) ?? 0) < goal)
         },
         { timeout: 20_000, interval: 200 },
@@ -57,7 +71,7 @@ describe.each([1, 8])('a three-store cluster of %i region(s)', (regions) => {
   it('survives kill -9 of each store in turn, and the store catches up', async () => {
     cluster = await TestCluster.start({ regions })
     kv = await connect({ pd: [cluster.pd], timeoutMs: 10_000 })
-    const writes = new AcknowledgedWrites(kv, `one-${regions}`)
+    writes = new AcknowledgedWrites(kv, `one-${regions}`)
     writes.start(INFLIGHT)
     for (const index of [0, 1, 2]) {
       await writes.more(500)
@@ -89,7 +103,7 @@ describe.each([1, 8])('a three-store cluster of %i region(s)', (regions) => {
   it('keeps every acknowledged write over kill -9 of all stores and PD at once', async () => {
     cluster = await TestCluster.start({ regions })
     kv = await connect({ pd: [cluster.pd], timeoutMs: 3_000 })
-    const writes = new AcknowledgedWrites(kv, `all-${regions}`)
+    writes = new AcknowledgedWrites(kv, `all-${regions}`)
     writes.start(INFLIGHT)
     await writes.more(2_000)
     await cluster.killAll()

@@ -24,7 +24,13 @@ let dir: string
 beforeEach(async () => {
   dir = await temporaryDir()
 })
-afterEach(() => removeDir(dir))
+afterEach(async () => {
+  for (const child of children.splice(0)) child.kill('SIGKILL')
+  await removeDir(dir)
+})
+
+/** Of this test, so that none outlives it when it fails. */
+const children: ChildProcess[] = []
 
 const EMPTY = Buffer.alloc(0)
 
@@ -83,6 +89,7 @@ interface Child {
 async function startChild(): Promise<Child> {
   const script = fileURLToPath(new URL('./pd-child.mjs', import.meta.url))
   const child = fork(script, [dir], { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] })
+  children.push(child)
   const [message] = (await Promise.race([
     once(child, 'message'),
     once(child, 'exit').then(([code]) => Promise.reject(new Error(`the PD ended with ${code}`))),

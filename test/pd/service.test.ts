@@ -1,16 +1,7 @@
 /** Every RPC of the placement driver over real gRPC, as TiKV's clients call it. */
-import { createServer } from 'node:net'
-import {
-  Client,
-  type ClientDuplexStream,
-  credentials,
-  Metadata,
-  type MethodDefinition,
-  status,
-} from '@grpc/grpc-js'
+import { Client, credentials, type MethodDefinition, status } from '@grpc/grpc-js'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { silentLogger } from '../../src/base/logger.ts'
-import { type PdServer, startPd } from '../../src/pd/server.ts'
+import type { PdServer } from '../../src/pd/server.ts'
 import { healthServiceDefinition } from '../../src/protocol/health.ts'
 import type * as pb from '../../src/protocol/pd-messages.ts'
 import { metaStorageMethods, pdMethods } from '../../src/protocol/pd-services.ts'
@@ -22,11 +13,10 @@ import {
   region,
   removeDir,
   startTestPd,
-  storeMeta,
   storeStats,
-  systemClock,
   temporaryDir,
 } from './fixtures.ts'
+import { emptyHeartbeat, streamExchange, unaryCall } from './rpc.ts'
 
 const EMPTY = Buffer.alloc(0)
 const key = (text: string): Buffer => Buffer.from(text)
@@ -48,45 +38,10 @@ afterEach(async () => {
   await removeDir(dir)
 })
 
-function call<Q, R>(method: MethodDefinition<Q, R>, request: Q): Promise<R> {
-  return new Promise((resolve, reject) => {
-    const { path, requestSerialize, responseDeserialize } = method
-    client.makeUnaryRequest(path, requestSerialize, responseDeserialize, request, (error, value) =>
-      error !== null ? reject(error) : resolve(plain(value!)),
-    )
-  })
-}
-
-/** A decoded message with the fields that it has by default as its own. */
-function plain<T>(value: T): T {
-  if (typeof value !== 'object' || value === null || value instanceof Uint8Array) return value
-  if (Array.isArray(value)) return value.map(plain) as T
-  const copy: Record<string, unknown> = {}
-  for (const name in value) {
-    // Not the methods of a message, nor its `$type`.
-    if (typeof value[name] !== 'function' && !name.startsWith('$')) copy[name] = plain(value[name])
-  }
-  return copy as T
-}
-
-/** Sends everything, then reads one answer for each. */
-function exchange<Q, R>(method: MethodDefinition<Q, R>, requests: Q[]): Promise<R[]> {
-  return new Promise((resolve, reject) => {
-    const { path, requestSerialize, responseDeserialize } = method
-    const stream: ClientDuplexStream<Q, R> = client.makeBidiStreamRequest(
-      path,
-      requestSerialize,
-      responseDeserialize,
-      new Metadata(),
-    )
-    const answers: R[] = []
-    stream.on('data', (answer: R) => answers.push(plain(answer)))
-    stream.on('end', () => resolve(answers))
-    stream.on('error', reject)
-    for (const request of requests) stream.write(request)
-    stream.end()
-  })
-}
+const call = <Q, R>(method: MethodDefinition<Q, R>, request: Q): Promise<R> =>
+  unaryCall(client, method, request)
+const exchange = <Q, R>(method: MethodDefinition<Q, R>, requests: Q[]): Promise<R[]> =>
+  streamExchange(client, method, requests)
 
 const ok = { clusterId: expect.any(Number), error: null }
 const failed = (type: number, message?: string): object => ({
@@ -197,30 +152,12 @@ describe('headers', () => {
       const stamps = await exchange(pdMethods.tso, [{ header: asked, count: 1, dcLocation: '' }])
       expect(stamps[0]?.header).toEqual(expected)
       const beats = await exchange(pdMethods.regionHeartbeat, [
-        { ...emptyHeartbeat(), header: asked },
+        { ...emptyHeartbeat(header), header: asked },
       ])
       expect(beats[0]?.header).toEqual(expected)
     }
   })
 })
-
-function emptyHeartbeat(): pb.RegionHeartbeatRequest {
-  return {
-    header,
-    region: undefined,
-    leader: undefined,
-    downPeers: [],
-    pendingPeers: [],
-    bytesWritten: 0,
-    bytesRead: 0,
-    keysWritten: 0,
-    keysRead: 0,
-    approximateSize: 0,
-    approximateKeys: 0,
-    interval: undefined,
-    term: 0,
-  }
-}
 
 describe('time and ids', () => {
   test('Tso answers each request in order, with the last of its block', async () => {
@@ -236,6 +173,13 @@ describe('time and ids', () => {
       last = now
     }
     expect(Math.abs(answers[0]!.timestamp!.physical - Date.now())).toBeLessThan(60_000)
+  })
+
+  test('a client may send far ahead of the answers', async () => {
+    const requests = Array.from({ length: 500 }, () => ({ header, count: 3, dcLocation: '' }))
+    const answers = await exchange(pdMethods.tso, requests)
+    expect(answers).toHaveLength(500)
+    expect(server.metrics().pd_timestamps).toBe(1500)
   })
 
   test('Tso refuses a count of nothing', async () => {
@@ -315,13 +259,18 @@ describe('regions', () => {
   test('RegionHeartbeat: silence for the accepted, an error for the refused', async () => {
     const [left] = await threeRegions()
     const beat = {
-      ...emptyHeartbeat(),
+      ...emptyHeartbeat(header),
       region: wireRegion(left!),
       leader: left!.peers[0]!,
       term: 6,
     }
     const stale = { ...beat, region: wireRegion({ ...left!, epoch: { confVer: 1, version: 2 } }) }
-    const answers = await exchange(pdMethods.regionHeartbeat, [beat, stale, emptyHeartbeat(), beat])
+    const answers = await exchange(pdMethods.regionHeartbeat, [
+      beat,
+      stale,
+      emptyHeartbeat(header),
+      beat,
+    ])
     expect(answers).toMatchObject([
       { header: failed(1, 'version 2 is behind 3'), regionId: 801 },
       { header: failed(10, 'needs a region'), regionId: 0 },
@@ -469,76 +418,5 @@ describe('the wire', () => {
         '6801',
     )
     expect(codec.decode(bytes).lastHeartbeat).toBe(1_800_000_000_000_000_000)
-  })
-})
-
-describe('start and stop', () => {
-  test('a port in use is named', async () => {
-    const holder = createServer().listen(0, '127.0.0.1')
-    await new Promise((resolve) => holder.once('listening', resolve))
-    const { port } = holder.address() as { port: number }
-    const released: string[] = []
-    await expect(
-      startTestPd(`${dir}/second`, {
-        clientAddr: `127.0.0.1:${port}`,
-        lock: async (locked) => () => {
-          released.push(locked)
-        },
-      }),
-    ).rejects.toMatchObject({
-      code: 'AddressInUse',
-      message: expect.stringContaining(`127.0.0.1:${port}`),
-    })
-    expect(released).toEqual([`${dir}/second`])
-    await new Promise((resolve) => holder.close(resolve))
-  })
-
-  test('an address that is none is refused', async () => {
-    await expect(startTestPd(`${dir}/x`, { clientAddr: 'localhost' })).rejects.toMatchObject({
-      code: 'ConfigInvalid',
-    })
-  })
-
-  test('a lock that is held stops the start', async () => {
-    const lock = (): Promise<never> => Promise.reject(new Error('held'))
-    await expect(startTestPd(`${dir}/y`, { lock })).rejects.toThrow('held')
-  })
-
-  test('close is idempotent and ends open streams', async () => {
-    const { path, requestSerialize, responseDeserialize } = pdMethods.regionHeartbeat
-    const stream = client.makeBidiStreamRequest(path, requestSerialize, responseDeserialize)
-    const ended = new Promise((resolve) => stream.once('error', resolve))
-    stream.write(emptyHeartbeat())
-    await new Promise((resolve) => stream.once('data', resolve))
-    await Promise.all([server.close(), server.close()])
-    expect(await ended).toBeInstanceOf(Error)
-  })
-
-  test('metrics', async () => {
-    await threeRegions()
-    expect(server.metrics()).toMatchObject({
-      pd_healthy: 1,
-      pd_bootstrapped: 1,
-      pd_stores: 1,
-      pd_regions: 3,
-      pd_region_heartbeats_accepted: 3,
-      pd_region_heartbeats_refused: 0,
-    })
-    for (const value of Object.values(server.metrics())) expect(Number.isFinite(value)).toBe(true)
-  })
-
-  test('needs nothing but what the options say', async () => {
-    const plain = await startPd({
-      dir: `${dir}/plain`,
-      clientAddr: '127.0.0.1:0',
-      clock: systemClock,
-      random: { below: () => 3 },
-      logger: silentLogger,
-    })
-    expect(plain.service.store(1)).toBeUndefined()
-    await expect(plain.service.putStore(storeMeta(1))).rejects.toMatchObject({
-      code: 'NotBootstrapped',
-    })
-    await plain.close()
   })
 })

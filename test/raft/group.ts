@@ -53,9 +53,10 @@ export class Member {
     this.storage = new MemoryStorage(startSnapshot(confState))
     this.storage.hardState = { term: START_TERM, vote: 0, commit: START_INDEX }
     this.node = this.#newNode(START_INDEX)
-    // A group that was never down: nothing was promised to anybody.
-    for (let i = 0; i < 9; i++) this.node.tick()
-    this.node.setElectionTimeout(20)
+    // A group that has been up for a while: nothing promised before its start binds it. It campaigns
+    // when told to.
+    this.node.setElectionTimeout(1000)
+    for (let i = 0; i < 10; i++) this.node.tick()
   }
 
   #newNode(applied: number): RawNode {

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
-import type { MemoryFileSystem } from '../../src/env/memory-fs.ts'
+import { MemoryFileSystem } from '../../src/env/memory-fs.ts'
 import type { Entry } from '../../src/raft/types.ts'
-import { entries, entry, fetch, HARD, open, readAll, shown } from './harness.ts'
+import { DIR, entries, entry, fetch, HARD, open, readAll, shown } from './harness.ts'
 
 describe('raft log', () => {
   it('keeps entries and state over a restart', async () => {
@@ -226,6 +226,29 @@ describe('entry cache', () => {
     expect(log.entries(1, 2, 10, 1e6)).toBe('temporarily-unavailable')
     await fetch(log, 1, 2, 10)
     expect(shown(log.entries(1, 2, 10, 1e6))).toBe('2@1 3@1 4@1 5@2 6@2 7@2 8@2 9@2')
+    await log.close()
+  })
+})
+
+describe('segments', () => {
+  it('are used again when they are dead, and never show what they held before', async () => {
+    const disk = new MemoryFileSystem()
+    const { log } = await open({ fs: disk, segmentBytes: 8192 })
+    log.create(1, 0, 0, HARD)
+    for (let index = 1; index <= 200; index++) {
+      const write = { regionId: 1, readyNumber: index, hardState: undefined }
+      log.write({ ...write, entries: entries(index, index, 1, 400) })
+      if (index > 5) log.compact(1, index - 5)
+      log.flush()
+      const copy = disk.clone()
+      copy.crash()
+      const again = await open({ fs: copy, segmentBytes: 8192 })
+      expect(again.log.state(1)).toEqual(log.state(1))
+      expect(again.log.stats().raftlog_entries).toBe(log.stats().raftlog_entries)
+      await again.log.close()
+    }
+    expect(log.stats().raftlog_segments_purged).toBeGreaterThan(8)
+    expect(disk.list(DIR).length).toBeLessThanOrEqual(4)
     await log.close()
   })
 })

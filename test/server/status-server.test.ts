@@ -57,7 +57,22 @@ test('/metrics has the figures of store, transport and process', async () => {
   )
   expect(text).toContain('polyraft_transport_links_out 2\n')
   expect(text).toMatch(/^process_resident_memory_bytes \d+/m)
-  expect(text).toMatch(/^nodejs_eventloop_lag_p99_seconds /m)
+  expect(text).toMatch(/^nodejs_eventloop_delay_p99_seconds /m)
+})
+
+test('/metrics tells how late the event loop was since it was read last', async () => {
+  const longest = async (): Promise<number> => {
+    const text = await (await get('/metrics')).text()
+    return Number(/^nodejs_eventloop_delay_max_seconds (\S+)$/m.exec(text)![1])
+  }
+  // The monitor's own timer has to fire before the loop is blocked, and after.
+  const monitorFires = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 120))
+  await longest()
+  await monitorFires()
+  const untilMs = performance.now() + 300
+  while (performance.now() < untilMs);
+  await monitorFires()
+  expect(await longest()).toBeGreaterThan(0.2)
 })
 
 describe('/region/:id', () => {

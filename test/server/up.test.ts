@@ -94,7 +94,7 @@ test('starts, restarts what dies, stops, and resumes', async () => {
   await up.until(/^ready/m)
   const before = readPids(dir)
   expect(before.stores).toHaveLength(3)
-  expect(new Set(before.stores.map((store) => store.id)).size).toBe(3)
+  expect(before.stores.map((store) => store.id)).toEqual([1, 2, 3])
   for (const store of before.stores) {
     expect(up.stdout).toContain(`${store.address}`)
     expect((await fetch(`http://${store.status}/ready`)).status).toBe(200)
@@ -151,4 +151,16 @@ test('--no-restart leaves a dead store as it is', async () => {
   process.kill(readPids(dir).stores[0]!.pid, 'SIGKILL')
   await up.until(/died of signal SIGKILL; it is left stopped/)
   expect(await up.stop('SIGTERM')).toBe(0)
+})
+
+test('a second signal kills what does not stop', async () => {
+  const dir = join(temporaryDirectory(), 'data')
+  const up = new Up(dir, '--stores', '1')
+  await up.until(/^ready/m)
+  const pids = allPids(dir)
+  process.kill(readPids(dir).stores[0]!.pid, 'SIGSTOP')
+  up.child.kill('SIGTERM')
+  await up.until(/stopping/)
+  expect(await up.stop('SIGTERM')).toBe(1)
+  while (pids.some(isAlive)) await new Promise((resolve) => setImmediate(resolve))
 })

@@ -100,8 +100,7 @@ export class Progress {
    * It refused an append behind `rejected` and matches at most at `hint`. False when the refusal is
    * older than what is known.
    */
-  maybeStepBack(rejected: LogIndex, hint: LogIndex, requestSnapshot: LogIndex): boolean {
-    if (requestSnapshot !== 0) return this.#onSnapshotRequested(rejected, requestSnapshot)
+  maybeStepBack(rejected: LogIndex, hint: LogIndex): boolean {
     if (this.state === ProgressState.Replicate) {
       if (rejected <= this.match) return false
       this.next = this.match + 1
@@ -117,13 +116,6 @@ export class Progress {
   /** Sending `commit` could raise its commit index. */
   canRaiseCommit(commit: LogIndex): boolean {
     return commit > this.sentCommit && this.sentCommit < this.next - 1
-  }
-
-  #onSnapshotRequested(rejected: LogIndex, requestSnapshot: LogIndex): boolean {
-    if (this.state === ProgressState.Snapshot || rejected < this.match) return false
-    this.requestedSnapshot = requestSnapshot
-    this.paused = false
-    return true
   }
 
   #enter(state: ProgressState): void {

@@ -77,8 +77,9 @@ function stopOnSignals(supervisor: Supervisor): () => Promise<void> {
     say('stopping (once more to kill)')
     void stop().then(() => process.exit(0))
   }
-  process.on('SIGINT', onSignal)
-  process.on('SIGTERM', onSignal)
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, onSignal)
+  // A terminal or pipe that went away must not take the cluster with it.
+  process.stdout.on('error', () => {})
   return stop
 }
 

@@ -43,8 +43,8 @@ export class World {
   #now = 0
   /** Chance in a thousand. */
   #loss: number
-  /** A node's side of the partition. */
-  #side = new Map<number, number>()
+  /** Links that carry nothing, as `from>to`. */
+  readonly #cutLinks = new Set<string>()
   #nextValue = 0
   /** Commit index that each asked read must reach. */
   readonly #reads = new Map<string, number>()
@@ -53,6 +53,7 @@ export class World {
     reads: 0,
     lost: 0,
     snapshots: 0,
+    requestedSnapshots: 0,
     elections: 0,
     changes: 0,
     transfers: 0,
@@ -164,8 +165,8 @@ export class World {
 
   #arrive(message: Message): void {
     const to = this.#at(message.to)
-    const parted = this.#side.get(message.from) !== this.#side.get(message.to)
-    if (!to.up || parted || this.#random.below(1000) < this.#loss) {
+    const isCut = this.#cutLinks.has(`${message.from}>${message.to}`)
+    if (!to.up || isCut || this.#random.below(1000) < this.#loss) {
       this.counts.lost++
       this.#reportSnapshot(message, false)
       return
@@ -206,9 +207,10 @@ export class World {
   }
 
   #read(): void {
-    const replica = this.#pick()
+    const leaders = this.replicas.filter((one) => one.up && one.node.role === StateRole.Leader)
+    // Most of all, who believes to lead must not be wrong.
+    const replica = this.#random.below(2) === 0 ? this.#pick() : (leaders[0] ?? this.#pick())
     if (!replica.up) return
-    // The context is used again and again: answers must not be confused by it.
     const context = Buffer.from(`read ${this.#nextValue++}`)
     this.#reads.set(`${replica.id} ${context}`, this.#checks.commitMax)
     replica.node.readIndex(context)
@@ -237,10 +239,20 @@ export class World {
     this.#checks.onRestart(replica)
   }
 
+  /** A whole network, two sides, a bridge between nodes that do not hear each other, or one way. */
   #part(): void {
-    this.#side = new Map()
-    if (this.#random.below(2) === 0) return
-    for (const { id } of this.replicas) this.#side.set(id, this.#random.below(2))
+    this.#cutLinks.clear()
+    const kind = this.#random.below(5)
+    const sides = this.replicas.map(() => this.#random.below(2))
+    for (const { id: from } of this.replicas) {
+      for (const { id: to } of this.replicas) {
+        if (kind === 0 && sides[from - 1] !== sides[to - 1]) this.#cutLinks.add(`${from}>${to}`)
+        if (kind === 1 && this.#random.below(3) === 0) this.#cutLinks.add(`${from}>${to}`)
+      }
+    }
+    if (kind !== 2) return
+    const [a, b] = [this.#pick().id, this.#pick().id]
+    this.#cutLinks.add(`${a}>${b}`).add(`${b}>${a}`)
   }
 
   #transfer(): void {
@@ -258,7 +270,9 @@ export class World {
 
   #report(): void {
     const replica = this.#pick()
-    if (replica.up) replica.node.reportUnreachable(this.#pick().id)
+    if (!replica.up) return
+    if (this.#random.below(4) > 0) replica.node.reportUnreachable(this.#pick().id)
+    else if (replica.node.requestSnapshot() === 'ok') this.counts.requestedSnapshots++
   }
 
   #changeMembership(): void {
@@ -284,7 +298,7 @@ export class World {
   /** All faults end; the group must come to one state that holds a new proposal. */
   heal(): void {
     this.#loss = 0
-    this.#side = new Map()
+    this.#cutLinks.clear()
     for (const replica of this.replicas) if (!replica.up) this.#restart(replica)
     const target = this.#checks.commitMax
     let proposedAt = 0
@@ -307,6 +321,7 @@ export class World {
       replica.node.tick()
       replica.pump()
       replica.sync(replica.unsyncedCount)
+      this.#checks.onStep(replica, this.replicas)
     }
     this.#now += 500
     const due = this.#flights

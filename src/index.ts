@@ -1,0 +1,18 @@
+/** polyraft as a library: the client of a cluster, and a cluster (or a store of one) in this process. */
+export type { ErrorCode } from './base/errors.ts'
+export { PolyraftError } from './base/errors.ts'
+export type { Logger } from './base/logger.ts'
+export { type ConnectOptions, connect } from './client/connect.ts'
+export type {
+  Bytes,
+  CompareAndSwap,
+  KeyOptions,
+  KvClient,
+  PutOptions,
+  Row,
+  Scan,
+  ScanOptions,
+  SwapResult,
+} from './client/kv-client.ts'
+export { type Cluster, type ClusterOptions, openCluster } from './server/open-cluster.ts'
+export type { StoreConfig } from './store/config.ts'

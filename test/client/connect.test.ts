@@ -1,0 +1,27 @@
+import { createServer } from 'node:net'
+import { expect, test } from 'vitest'
+import { connect } from '../../src/client/connect.ts'
+
+/** A port that was free a moment ago, so nothing listens there. */
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1')
+  await new Promise((resolve) => server.once('listening', resolve))
+  const address = server.address()
+  await new Promise((resolve) => server.close(resolve))
+  return typeof address === 'object' && address !== null ? address.port : 0
+}
+
+test('no placement driver: Unavailable, naming it, within the time-out', async () => {
+  const pd = `127.0.0.1:${await freePort()}`
+  const began = performance.now()
+  await expect(connect({ pd, timeoutMs: 300 })).rejects.toMatchObject({
+    code: 'Unavailable',
+    message: expect.stringContaining(pd),
+  })
+  expect(performance.now() - began).toBeLessThan(3000)
+})
+
+test.each([0, -1, Number.NaN, Number.POSITIVE_INFINITY])('timeoutMs %d', async (timeoutMs) => {
+  const refused = connect({ pd: '127.0.0.1:1', timeoutMs })
+  await expect(refused).rejects.toMatchObject({ code: 'InvalidArgument' })
+})
