@@ -4,13 +4,15 @@
  *
  *   Linux   an abstract socket named by the directory's device and inode. Binding it is exclusive,
  *           also within a process, and it is gone the moment its process is, even by kill -9.
- *           Holders in other network namespaces (containers) do not see each other.
+ *           The directory is kept open too: else its inode could be given to another directory
+ *           after it was deleted under its holder. Holders in other network namespaces (containers)
+ *           do not see each other.
  *   macOS   `LOCK` itself, opened with O_EXLOCK.
  *
  * The file `LOCK` names the holder's pid for people and for the error; it is never removed and its
  * content decides nothing.
  */
-import { closeSync, constants, openSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { closeSync, constants, fstatSync, openSync, readFileSync, writeFileSync } from 'node:fs'
 import { createServer, type Server } from 'node:net'
 import { join } from 'node:path'
 import { PolyraftError, systemErrorCode } from '../base/errors.ts'
@@ -30,18 +32,26 @@ export async function lockDirectory(directory: string): Promise<DirectoryLock> {
 }
 
 async function lockBySocket(directory: string): Promise<DirectoryLock> {
-  const stat = statSync(directory, { bigint: true })
+  const fd = openSync(directory, constants.O_RDONLY | constants.O_DIRECTORY)
+  const stat = fstatSync(fd, { bigint: true })
   const server = createServer((socket) => socket.destroy())
   try {
     await listen(server, `\0polyraft-${stat.dev.toString(16)}-${stat.ino.toString(16)}`)
   } catch (error) {
+    closeSync(fd)
     if (systemErrorCode(error) === 'EADDRINUSE') throw locked(directory)
     throw error
   }
   server.unref()
   writePid(directory)
+  let held = true
   return {
-    release: () => new Promise<void>((resolve) => server.close(() => resolve())),
+    release: async () => {
+      if (!held) return
+      held = false
+      await new Promise<void>((resolve) => server.close(() => resolve()))
+      closeSync(fd)
+    },
   }
 }
 

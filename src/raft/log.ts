@@ -9,7 +9,7 @@
  * - Committed entries are never overwritten.
  * - persisted counts only what a crash cannot take away (see persist-records).
  */
-import { assert } from '../base/assert.ts'
+import { AssertionError, assert } from '../base/assert.ts'
 import type { LogIndex, PeerId, ReadyNumber, Term } from '../base/ids.ts'
 import { NO_ENTRIES } from './message.ts'
 import { type Persisted, PersistRecords } from './persist-records.ts'
@@ -106,8 +106,8 @@ export class Log {
   /** Entries of a leader from `position` on, which replace whatever is there. */
   overwrite(entries: readonly Entry[], position: number): void {
     const first = entries[position]!.index
-    assert(first > this.commit, `entry ${first} would overwrite committed ones (${this.commit})`)
-    assert(first <= this.lastIndex + 1, `entry ${first} leaves a gap behind ${this.lastIndex}`)
+    if (first <= this.commit) broken(`entry ${first} would overwrite committed ones`)
+    if (first > this.lastIndex + 1) broken(`entry ${first} leaves a gap behind ${this.lastIndex}`)
     if (first <= this.lastIndex) this.#truncateFrom(first)
     for (let i = position; i < entries.length; i++) this.append(entries[i]!)
   }
@@ -139,7 +139,7 @@ export class Log {
 
   commitTo(index: LogIndex): void {
     if (index <= this.commit) return
-    assert(index <= this.lastIndex, `commit ${index} is behind the log's end ${this.lastIndex}`)
+    if (index > this.lastIndex) broken(`commit ${index} is behind the log's end ${this.lastIndex}`)
     this.commit = index
   }
 
@@ -175,8 +175,11 @@ export class Log {
       this.#fetchingCommitted = true
       return NO_ENTRIES
     }
-    assert(typeof entries !== 'string', `committed entry ${low} is ${entries}`)
-    assert(entries.length > 0 && entries[0]!.index === low, `storage answers from entry ${low} on`)
+    if (typeof entries === 'string') return broken(`committed entry ${low} is ${entries}`)
+    assert(
+      entries.length > 0 && entries[0]!.index === low,
+      'storage answers from the first entry on',
+    )
     this.handedOut = low + entries.length - 1
     assert(this.handedOut < high, 'storage answers no more than asked')
     return entries
@@ -196,7 +199,8 @@ export class Log {
     this.unstable.giveAway()
     if (lastIndex > 0) {
       const stored = this.#storage.lastIndex()
-      assert(stored === lastIndex, `storage has ready ${number} before it is advanced over`)
+      if (stored !== lastIndex)
+        broken(`storage ends at ${stored}, but ready ${number} at ${lastIndex}`)
     }
     this.records.push(number, lastIndex, snapshotIndex, term, vote)
   }
@@ -213,8 +217,8 @@ export class Log {
   }
 
   applyTo(index: LogIndex): void {
-    assert(index >= this.applied, `applied ${this.applied} never falls, not to ${index}`)
-    assert(index <= this.handedOut, `index ${index} was not handed out for applying`)
+    if (index < this.applied) broken(`applied ${this.applied} never falls, not to ${index}`)
+    if (index > this.handedOut) broken(`index ${index} was not handed out for applying`)
     this.applied = index
   }
 
@@ -222,6 +226,11 @@ export class Log {
     if (this.pendingSnapshot > 0) return 'temporarily-unavailable'
     return this.#storage.snapshot(requestIndex, to)
   }
+}
+
+/** An assertion whose text is built only when it fails. */
+function broken(message: string): never {
+  throw new AssertionError(message)
 }
 
 function mustBeKnown(term: Term | Unavailable, index: LogIndex): Term {

@@ -295,6 +295,14 @@ export class RawNode {
     this.#raft.electionTimeout = ticks
   }
 
+  /**
+   * This replica was made just now, by a split say, and never ran before: unlike a restarted one it
+   * promised nobody not to vote, and need not wait an election time-out before it does.
+   */
+  assumeNoPromises(): void {
+    this.#raft.voteLockTicks = 0
+  }
+
   status(): Status {
     return statusOf(this.#raft)
   }

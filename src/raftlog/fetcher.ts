@@ -4,7 +4,7 @@
  *
  * INVARIANTS
  * - A kept answer is given out once, and never after entries of its region were replaced.
- * - Kept answers are few (KEPT_MAX): the oldest goes when nobody asks.
+ * - Kept answers are bounded in number and bytes: the oldest go when nobody asks, the newest never.
  */
 import type { Piscina } from 'piscina'
 import { builtUrl } from '../base/built-url.ts'
@@ -12,6 +12,7 @@ import { asBuffer } from '../base/bytes.ts'
 import type { RoundScheduler } from '../base/clock.ts'
 import { PolyraftError } from '../base/errors.ts'
 import type { LogIndex, Term } from '../base/ids.ts'
+import { MIB } from '../base/limits.ts'
 import type { FileSystem } from '../env/port.ts'
 import type { Entry, EntryType } from '../raft/types.ts'
 import { type FetchPlan, type FetchRange, type FetchReply, readFrames } from './fetch-read.ts'
@@ -19,6 +20,7 @@ import { FRAME_HEADER_BYTES, frameSeed } from './format.ts'
 import type { RegionLog } from './region-log.ts'
 
 const KEPT_MAX = 64
+const KEPT_BYTES_MAX = 32 * MIB
 const THREADS_MAX = 2
 const IDLE_MS = 10_000
 
@@ -77,12 +79,14 @@ interface Kept {
   readonly region: RegionLog
   readonly generation: number
   readonly entries: readonly Entry[]
+  readonly bytes: number
 }
 
 export class Fetcher {
   readonly #source: FrameSource
   readonly #directory: string
   #kept: Kept[] = []
+  #keptBytes = 0
   #fetches = 0
   #closed = false
 
@@ -103,6 +107,7 @@ export class Fetcher {
     if (at < 0) return undefined
     const kept = this.#kept[at]!
     this.#kept.splice(at, 1)
+    this.#keptBytes -= kept.bytes
     return kept.generation === region.generation ? kept.entries : undefined
   }
 
@@ -124,7 +129,7 @@ export class Fetcher {
         else if (generation !== region.generation) done(undefined)
         else if (reply instanceof Uint8Array) {
           const entries = decodeFrames(asBuffer(reply), plan, low, terms)
-          this.#keep({ region, generation, entries })
+          this.#keep({ region, generation, entries, bytes: plan.totalBytes })
           done(undefined)
         } else {
           // A compaction meanwhile may have deleted the file: asking again says 'compacted'.
@@ -138,12 +143,19 @@ export class Fetcher {
   async close(): Promise<void> {
     this.#closed = true
     this.#kept = []
+    this.#keptBytes = 0
     await this.#source.close()
   }
 
   #keep(kept: Kept): void {
     this.#kept.push(kept)
-    if (this.#kept.length > KEPT_MAX) this.#kept.shift()
+    this.#keptBytes += kept.bytes
+    while (
+      this.#kept.length > KEPT_MAX ||
+      (this.#keptBytes > KEPT_BYTES_MAX && this.#kept.length > 1)
+    ) {
+      this.#keptBytes -= this.#kept.shift()!.bytes
+    }
   }
 }
 

@@ -122,6 +122,18 @@ describe('a follower', () => {
     expect(third!.mustSync).toBe(false)
   })
 
+  test('commits only what the leader proved to be its own', () => {
+    const group = new Group(3)
+    const { node } = group.at(2)
+    const tail = [entry(START_INDEX + 1, 2), entry(START_INDEX + 2, 2)]
+    const from = { index: START_INDEX, logTerm: START_TERM }
+    node.step(messageFrom(1, 2, MessageType.Append, { ...from, term: 2, entries: tail }))
+    // Another leader knows more to be committed than it shows to be common.
+    node.step(messageFrom(3, 2, MessageType.Append, { ...from, term: 3, commit: START_INDEX + 2 }))
+    expect(node.lastIndex).toBe(START_INDEX + 2)
+    expect(node.commitIndex).toBe(START_INDEX)
+  })
+
   test('votes only once its vote is durable', () => {
     const group = new Group(3)
     const request = messageFrom(1, 2, MessageType.RequestVote, {
@@ -162,6 +174,17 @@ describe('a candidate', () => {
     expect(node.role).toBe(StateRole.Candidate)
     group.persist(1)
     expect(node.role).toBe(StateRole.Leader)
+  })
+
+  test('tells nobody of a campaign that a crash could make it forget', () => {
+    const group = new Group(3)
+    group.at(1).node.campaign()
+    const [ready] = group.take(1)
+    expect(ready!.messages).toEqual([])
+    expect(ready!.persistedMessages.map(({ type, to }) => [type, to])).toEqual([
+      [MessageType.RequestVote, 2],
+      [MessageType.RequestVote, 3],
+    ])
   })
 
   test('a vote of an earlier campaign that becomes durable late does not count for a later one', () => {
@@ -208,6 +231,6 @@ describe('synchronous persistence', () => {
     const leader = group.elect(1)
     leader.node.propose(Buffer.from('x'))
     const ready = leader.node.ready()
-    expect(() => leader.node.advanceAppendAsync(ready)).toThrow('storage has ready')
+    expect(() => leader.node.advanceAppendAsync(ready)).toThrow('storage ends at')
   })
 })

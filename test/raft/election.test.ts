@@ -244,17 +244,15 @@ describe('commit by vote', () => {
   test('means nothing where the entry at that index is another', () => {
     const group = new Group(3)
     const { node } = group.at(1)
+    const from = { term: 2, index: START_INDEX, logTerm: START_TERM, entries: [entry(11, 2)] }
+    node.step(messageFrom(3, 1, MessageType.Append, from))
     node.campaign()
-    const { term } = node
-    node.step(
-      messageFrom(2, 1, MessageType.RequestVoteResponse, {
-        term,
-        reject: true,
-        commit: START_INDEX + 1,
-        commitTerm: 1,
-      }),
-    )
+    const refusal = { term: node.term, reject: true, commit: START_INDEX + 1 }
+    const { RequestVoteResponse } = MessageType
+    node.step(messageFrom(2, 1, RequestVoteResponse, { ...refusal, commitTerm: 1 }))
     expect(node.commitIndex).toBe(START_INDEX)
+    node.step(messageFrom(2, 1, RequestVoteResponse, { ...refusal, commitTerm: 2 }))
+    expect(node.commitIndex).toBe(START_INDEX + 1)
   })
 })
 

@@ -53,10 +53,9 @@ export class Member {
     this.storage = new MemoryStorage(startSnapshot(confState))
     this.storage.hardState = { term: START_TERM, vote: 0, commit: START_INDEX }
     this.node = this.#newNode(START_INDEX)
-    // A group that has been up for a while: nothing promised before its start binds it. It campaigns
-    // when told to.
+    this.node.assumeNoPromises()
+    // It campaigns when told to.
     this.node.setElectionTimeout(1000)
-    for (let i = 0; i < 10; i++) this.node.tick()
   }
 
   #newNode(applied: number): RawNode {

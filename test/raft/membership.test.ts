@@ -115,6 +115,25 @@ describe('a joint state', () => {
     expect(node.commitIndex).toBe(before + 1)
   })
 
+  test('elections need both majorities', () => {
+    const group = new Group(5)
+    const { node } = group.elect(1)
+    node.proposeConfChange(change('r4 r5 r3', ConfChangeTransition.Explicit))
+    group.settle()
+    group.cut.add(1)
+    group.elect(2)
+    // Four of the five old voters, but one of the two new ones.
+    expect(group.at(2).node.role).toBe(StateRole.Candidate)
+    group.cut.clear()
+    for (const id of [3, 4, 5]) group.cut.add(id)
+    group.elect(2)
+    // Both new voters, but two of the five old ones.
+    expect(group.at(2).node.role).toBe(StateRole.Candidate)
+    group.cut.delete(5)
+    group.elect(2)
+    expect(group.at(2).node.role).toBe(StateRole.Leader)
+  })
+
   test('is left by the next leader when the first is lost before it could', () => {
     const group = new Group(4)
     const leader = group.elect(1)

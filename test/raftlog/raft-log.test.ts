@@ -215,6 +215,22 @@ describe('entry cache', () => {
     await log.close()
   })
 
+  it('keeps few fetched answers that nobody takes, the newest for certain', async () => {
+    const { log } = await open({ cacheBytes: 0 })
+    log.create(1, 0, 0, HARD)
+    log.write({ regionId: 1, readyNumber: 1, entries: entries(1, 99, 1), hardState: undefined })
+    log.flush()
+    for (let low = 1; low <= 99; low++) await fetch(log, 1, low, low + 1)
+    let kept = 0
+    for (let low = 99; low >= 1; low--) {
+      if (log.entries(1, low, low + 1, 1e6) === 'temporarily-unavailable') continue
+      kept++
+      expect(low).toBeGreaterThan(99 - 64)
+    }
+    expect(kept).toBe(64)
+    await log.close()
+  })
+
   it('drops a fetched answer when its entries are replaced', async () => {
     const { log } = await open({ cacheBytes: 0 })
     log.create(1, 0, 0, HARD)
@@ -249,6 +265,28 @@ describe('segments', () => {
     }
     expect(log.stats().raftlog_segments_purged).toBeGreaterThan(8)
     expect(disk.list(DIR).length).toBeLessThanOrEqual(4)
+    await log.close()
+  })
+
+  it('are not held back by a region that was created anew and never written', async () => {
+    const { log } = await open({ segmentBytes: 4096 })
+    const write = (regionId: number, index: number) => {
+      const made = entries(index, index, 1, 300)
+      log.write({ regionId, readyNumber: index, entries: made, hardState: undefined })
+      log.flush()
+    }
+    log.create(1, 0, 0, HARD)
+    log.create(2, 0, 0, HARD)
+    write(2, 1)
+    log.compact(2, 1)
+    log.create(2, 50, 1, HARD)
+    log.create(2, 60, 1, HARD)
+    for (let index = 1; index <= 60; index++) {
+      write(1, index)
+      if (index > 3) log.compact(1, index - 3)
+    }
+    log.flush()
+    expect(log.stats().raftlog_segments).toBeLessThanOrEqual(3)
     await log.close()
   })
 })

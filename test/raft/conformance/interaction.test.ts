@@ -1,6 +1,6 @@
 /** Whole groups, step by step, against public scripts. Tiers rise in difficulty. */
 import { afterAll, describe, expect, test } from 'vitest'
-import { dataFiles, HAS_DATA, readData, SKIP_LINE } from '../script/data.ts'
+import { dataFiles, HAS_DATA, readData } from '../script/data.ts'
 import { ScriptEnvironment } from '../script/environment.ts'
 import { parseScript } from '../script/parser.ts'
 import { comparable, difference } from '../script/printer.ts'
@@ -37,8 +37,4 @@ describe.skipIf(!HAS_DATA)('interaction scripts', () => {
     expect(files).toHaveLength(26)
     expect(`${passed}/${total}`).toBe(`${STEPS_IN_ALL}/${STEPS_IN_ALL}`)
   })
-})
-
-test.skipIf(HAS_DATA)(SKIP_LINE, () => {
-  expect(HAS_DATA).toBe(false)
 })

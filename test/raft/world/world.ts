@@ -41,8 +41,10 @@ export class World {
   readonly replicas: Replica[] = []
   #flights: Flight[] = []
   #now = 0
-  /** Chance in a thousand. */
+  /** Chance of a lost message, in a thousand. */
   #loss: number
+  /** Chance of a tick, in a thousand: how long a tick is beside a round trip. */
+  readonly #pace: number
   /** Links that carry nothing, as `from>to`. */
   readonly #cutLinks = new Set<string>()
   #nextValue = 0
@@ -50,6 +52,7 @@ export class World {
   readonly #reads = new Map<string, number>()
   readonly counts = {
     crashes: 0,
+    coups: 0,
     reads: 0,
     lost: 0,
     snapshots: 0,
@@ -63,6 +66,7 @@ export class World {
     this.#options = options
     this.#random = seededRandom(options.seed)
     this.#loss = this.#random.below(4) * 50
+    this.#pace = 30 + this.#random.below(140)
     const ids = Array.from({ length: options.nodes }, (_, i) => i + 1)
     const confState = confStateOf(ids)
     const start = {
@@ -119,7 +123,7 @@ export class World {
 
   #event(): void {
     const dice = this.#random.below(1000)
-    if (dice < 430) this.#deliver()
+    if (dice < 600 - this.#pace) this.#deliver()
     else if (dice < 600) this.#tick()
     else if (dice < 800) this.#syncSome()
     else if (dice < 890) this.#propose()
@@ -129,7 +133,8 @@ export class World {
     else if (dice < 965) this.#pick().compact()
     else if (dice < 975) this.#transfer()
     else if (dice < 980) this.#campaign()
-    else if (dice < 990) this.#changeMembership()
+    else if (dice < 988) this.#changeMembership()
+    else if (dice < 995) this.#coup()
     else this.#report()
   }
 
@@ -207,9 +212,9 @@ export class World {
   }
 
   #read(): void {
-    const leaders = this.replicas.filter((one) => one.up && one.node.role === StateRole.Leader)
     // Most of all, who believes to lead must not be wrong.
-    const replica = this.#random.below(2) === 0 ? this.#pick() : (leaders[0] ?? this.#pick())
+    const replica =
+      this.#random.below(3) === 0 ? this.#pick() : (this.#pickLeader() ?? this.#pick())
     if (!replica.up) return
     const context = Buffer.from(`read ${this.#nextValue++}`)
     this.#reads.set(`${replica.id} ${context}`, this.#checks.commitMax)
@@ -262,6 +267,36 @@ export class World {
     this.counts.transfers++
   }
 
+  #pickLeader(): Replica | undefined {
+    const leaders = this.replicas.filter((one) => one.up && one.node.role === StateRole.Leader)
+    return leaders[this.#random.below(Math.max(1, leaders.length))]
+  }
+
+  /**
+   * What it takes to overthrow a leader that does not notice: it hears nothing more, its voters
+   * forget, another one campaigns, perhaps on its own order.
+   */
+  #coup(): void {
+    const leader = this.#pickLeader()
+    const rival = this.#pick()
+    if (leader === undefined || rival === leader || !rival.up) return
+    const alsoMute = this.#random.below(2) === 0
+    for (const { id } of this.replicas) {
+      if (id === leader.id) continue
+      this.#cutLinks.add(`${id}>${leader.id}`)
+      if (alsoMute) this.#cutLinks.add(`${leader.id}>${id}`)
+    }
+    if (this.#random.below(2) === 0) leader.node.transferLeader(rival.id)
+    leader.pump()
+    for (const replica of this.replicas) {
+      if (replica === leader || !replica.up || this.#random.below(2) === 0) continue
+      replica.crash()
+      this.#restart(replica)
+    }
+    if (this.#random.below(2) === 0) rival.node.campaign()
+    this.counts.coups++
+  }
+
   #campaign(): void {
     const replica = this.#pick()
     // A campaign out of turn breaks the promise that leases rest on only by ending the own one.
@@ -276,7 +311,7 @@ export class World {
   }
 
   #changeMembership(): void {
-    const replica = this.replicas.find((one) => one.up && one.node.role === StateRole.Leader)
+    const replica = this.#pickLeader()
     if (!this.#options.membershipChanges || replica === undefined) return
     const types = [ConfChangeType.AddNode, ConfChangeType.RemoveNode, ConfChangeType.AddLearnerNode]
     const count = this.#random.below(3)
