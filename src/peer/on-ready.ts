@@ -40,6 +40,7 @@ function onRoleChange(peer: Peer, state: SoftState): void {
     )
     reportRegion(peer)
   } else {
+    peer.servesReplicas = false
     failReads(peer)
     for (const request of peer.writes.length > 0 ? peer.writes.takeRequests() : []) {
       peer.refuse(request, {

@@ -39,7 +39,7 @@ export interface PeerOptions {
   readonly region: Region
   readonly applyState: ApplyState
   readonly mailboxCapacity: number
-  /** Created by a bootstrap just now, so it can have promised its vote to nobody. */
+  /** Created by a bootstrap just now, so its vote is promised to nobody. */
   readonly fresh: boolean
 }
 
@@ -54,13 +54,13 @@ export class Peer implements Fsm<PeerMessage> {
   readonly proposals = new ProposalQueue()
   readonly persist = new PersistQueue()
   readonly lease: Lease
-  readonly reads = new PendingReads()
+  readonly reads: PendingReads
   /** Reads of this round, decided at its end with one look at the clock. */
   roundReads: RawRequest[] = []
+  /** Leading, it was asked for read indexes by followers. */
+  servesReplicas = false
   appliedIndex: LogIndex
   appliedTerm: Term
-  /** Until then this peer votes for nobody: before a restart it may have backed a leader's lease. */
-  readonly votesFromMs: number
   /** Monotonic time of the last message of each peer, while leading. */
   readonly heardMs = new Map<PeerId, number>()
   traffic = new Traffic()
@@ -78,11 +78,10 @@ export class Peer implements Fsm<PeerMessage> {
     this.self = self
     this.region = region
     this.writes = new PendingWrites(config.raftEntryMaxSize)
+    this.reads = new PendingReads(ports.random)
     this.lease = new Lease(config.raftStoreMaxLeaderLeaseMs)
     this.appliedIndex = applyState.appliedIndex
     this.appliedTerm = applyState.appliedTerm
-    const electionMs = config.raftBaseTickIntervalMs * config.raftElectionTimeoutTicks
-    this.votesFromMs = options.fresh ? 0 : ports.clock.monotonicMs() + electionMs
     const storage = new PeerStorage(ports.log, region, applyState, (to, error) => {
       if (error !== undefined) ports.fail(error)
       else ports.notify(region.id, { tag: PeerTag.EntriesFetched, to })
@@ -98,6 +97,7 @@ export class Peer implements Fsm<PeerMessage> {
       storage,
       ports.random,
     )
+    if (options.fresh) this.raft.assumeNoPromises()
     // Followers learn it with the next append or heartbeat: a message less for each entry and follower.
     this.raft.skipCommitBroadcast(true)
   }
