@@ -236,7 +236,7 @@ export class RawNode {
       commitIndex: commits ? raft.log.commit : undefined,
       messages: this.#takeMessages(),
       persistedMessages: this.#takePersistedMessages(),
-      mustSync: votes || unstable.length > 0,
+      mustSync: votes || unstable.length > 0 || unstable.snapshot !== undefined,
     }
   }
 

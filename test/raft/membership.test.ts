@@ -69,22 +69,6 @@ describe('a change', () => {
 })
 
 describe('a joint state', () => {
-  test('is left by itself, once', () => {
-    const group = new Group(3)
-    const { node } = group.elect(1)
-    const before = node.lastIndex
-    node.proposeConfChange(change('r2 r3', ConfChangeTransition.Implicit))
-    for (let i = 0; i < 3; i++) node.propose(Buffer.from('x'))
-    group.settle()
-    expect(node.confState.voters).toEqual([1])
-    expect(node.confState.votersOutgoing).toEqual([])
-    const leaves = group
-      .at(1)
-      .applied.filter((one) => one.index > before && one.type === EntryType.ConfChangeV2)
-      .filter((one) => decodeConfChange(one).changes.length === 0)
-    expect(leaves).toHaveLength(1)
-  })
-
   test('refuses everything but leaving', () => {
     const group = new Group(3)
     const { node } = group.elect(1)
@@ -134,33 +118,6 @@ describe('a joint state', () => {
     expect(group.at(2).node.role).toBe(StateRole.Leader)
   })
 
-  test('is left by the next leader when the first is lost before it could', () => {
-    const group = new Group(4)
-    const leader = group.elect(1)
-    leader.node.proposeConfChange(change('l4', ConfChangeTransition.Implicit))
-    group.take(1)
-    group.deliver()
-    for (const id of [2, 3, 4]) {
-      group.take(id)
-      group.persist(id)
-    }
-    group.persist(1)
-    group.deliver(1)
-    // It commits the change and tells so, but its wish to leave the joint state is lost with it.
-    const ready = group.at(1).take()
-    group.queue = ready.messages.filter(({ type }) => type === MessageType.Append)
-    group.deliver(2, 3, 4)
-    group.queue = []
-    group.cut.add(1)
-    group.settle()
-    expect(group.at(2).node.confState.autoLeave).toBe(true)
-    group.elect(2)
-    expect(group.at(2).node.confState).toMatchObject({
-      voters: [1, 2, 3],
-      votersOutgoing: [],
-      learners: [4],
-    })
-  })
 })
 
 describe('a removed leader', () => {

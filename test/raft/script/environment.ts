@@ -12,11 +12,13 @@ import {
   messageName,
 } from '../../../src/raft/describe.ts'
 import { newMessage } from '../../../src/raft/message.ts'
+import type { Ready } from '../../../src/raft/ready.ts'
 import {
   ConfChangeTransition,
   type ConfChangeV2,
   type Entry,
   EntryType,
+  type HardState,
   type Message,
   MessageType,
   ReadOnlyOption,
@@ -176,10 +178,13 @@ export class ScriptEnvironment implements ScriptWorld {
     if (target.hasUnsynced) throw new Error(`node ${id} has readies that are to be persisted`)
     const { node } = target
     const roleBefore = node.role
+    const before = target.storage.hardState
     const ready = target.take()
     this.queue([...ready.messages, ...target.sync(1)])
+    target.tell(1)
     const leads = roleBefore === StateRole.Leader || node.role === StateRole.Leader
-    return printReady(ready, [...ready.committedEntries, ...(leads ? [] : takeFreed(target))])
+    const committed = [...ready.committedEntries, ...(leads ? [] : takeFreed(target))]
+    return printReady(ready, committed, mustSyncLog(before, ready))
   }
 
   #deliver(step: ScriptStep): string {
@@ -266,7 +271,15 @@ function takeFreed(target: ScriptNode): readonly Entry[] {
     ready.entries.length + ready.messages.length + ready.persistedMessages.length === 0
   if (!isPlain) throw new Error('persisting on a follower frees committed entries and nothing else')
   target.sync(1)
+  target.tell(1)
   return ready.committedEntries
+}
+
+/** The public scripts count only what goes to the log: they have snapshots synced elsewhere. */
+function mustSyncLog(before: HardState, { entries, hardState }: Ready): boolean {
+  if (entries.length > 0) return true
+  if (hardState === undefined) return false
+  return hardState.term !== before.term || hardState.vote !== before.vote
 }
 
 function transitionOf(name: string | undefined): ConfChangeTransition {

@@ -20,8 +20,10 @@ export class ScriptNode {
   storage: MemoryStorage
   /** As a crash leaves it. */
   disk: MemoryStorage
-  /** Taken and written, not yet durable. */
+  /** Taken, not yet durable. */
   #unsynced: Ready[] = []
+  /** Durable, but the node does not know yet. */
+  #untold: Ready[] = []
   /** What a restart at each applied index comes back with. */
   readonly #history = new Map<number, Snapshot>()
 
@@ -36,7 +38,7 @@ export class ScriptNode {
   }
 
   get hasUnsynced(): boolean {
-    return this.#unsynced.length > 0
+    return this.#unsynced.length + this.#untold.length > 0
   }
 
   /** Takes a ready, writes it and applies what is committed; it is durable only after sync(). */
@@ -52,16 +54,23 @@ export class ScriptNode {
   /** The oldest `count` readies become durable; answers the messages that waited for it. */
   sync(count: number): Message[] {
     const synced = this.#unsynced.splice(0, count)
-    if (synced.length === 0) return []
     for (const ready of synced) write(this.disk, ready)
-    this.node.onPersistReady(synced.at(-1)!.number)
-    const snapshot = synced.findLast((ready) => ready.snapshot !== undefined)?.snapshot
+    this.#untold.push(...synced)
+    return synced.flatMap((ready) => ready.persistedMessages)
+  }
+
+  /** The node hears that the oldest `count` durable readies are durable. */
+  tell(count: number): void {
+    const told = this.#untold.splice(0, count)
+    const last = told.at(-1)
+    if (last === undefined) return
+    this.node.onPersistReady(last.number)
+    const snapshot = told.findLast((ready) => ready.snapshot !== undefined)?.snapshot
     if (snapshot !== undefined && snapshot.metadata.index > this.node.appliedIndex) {
       this.#history.clear()
       this.#history.set(snapshot.metadata.index, snapshot)
       this.node.advanceApplyTo(snapshot.metadata.index)
     }
-    return synced.flatMap((ready) => ready.persistedMessages)
   }
 
   #apply(entries: readonly Entry[]): void {
@@ -86,9 +95,12 @@ export class ScriptNode {
 
   /** Comes back with what is durable, and with the state machine as it was at `applied`. */
   restart(applied = this.node.appliedIndex): void {
-    const state = this.#history.get(applied)
+    const installed = this.disk.latest
+    const state =
+      installed.metadata.index === applied ? installed : this.#history.get(applied)
     if (state === undefined) throw new Error(`node ${this.id} has no state at ${applied}`)
     this.#unsynced = []
+    this.#untold = []
     this.storage = this.disk.clone()
     this.storage.latest = state
     this.storage.confState = state.metadata.confState

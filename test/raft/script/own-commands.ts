@@ -3,7 +3,9 @@
  *
  *   tick <node> <n>                              so many ticks
  *   take-ready <node>                            takes one ready: written, not durable
- *   persist <node> [n]                           the oldest n readies, or all, are durable
+ *   sync <node> [n]                              the oldest n readies, or all, are durable …
+ *   tell <node> [n]                              … and the node hears it
+ *   persist <node> [n]                           both at once
  *   restart <node> [applied=k]                   comes back with what is durable
  *   read-index <node> <context>
  *   lease <node>                                 does it hold the lease?
@@ -14,7 +16,7 @@
  *   raft-status <node>
  *
  * `add-nodes` also knows max-uncommitted-size, max-size-per-msg, disable-proposal-forwarding and
- * commit-by-vote; `propose` takes several payloads, and tells why one is refused.
+ * commit-by-vote; `propose` takes several payloads; it and `campaign` tell why they are refused.
  */
 import { describeHardState, describeMessage, describeStatus } from '../../../src/raft/describe.ts'
 import type { Message } from '../../../src/raft/types.ts'
@@ -32,6 +34,15 @@ export interface ScriptWorld {
 
 export function ownCommands(world: ScriptWorld): Readonly<Record<string, Command>> {
   const nodeOf = (step: ScriptStep): ScriptNode => world.at(number(step, 0))
+  const sync = (step: ScriptStep): string => {
+    const messages = nodeOf(step).sync(countOf(step))
+    world.queue(messages)
+    return messages.map((message) => `${describeMessage(message)}\n`).join('')
+  }
+  const tell = (step: ScriptStep): string => {
+    nodeOf(step).tell(countOf(step))
+    return ''
+  }
   return {
     tick: (step) => {
       for (let left = number(step, 1); left > 0; left--) nodeOf(step).node.tick()
@@ -43,12 +54,14 @@ export function ownCommands(world: ScriptWorld): Readonly<Record<string, Command
       world.queue(ready.messages)
       return printAsyncReady(ready)
     },
+    sync,
+    tell,
     persist: (step) => {
-      const count = step.args.length > 1 ? number(step, 1) : Number.MAX_SAFE_INTEGER
-      const messages = nodeOf(step).sync(count)
-      world.queue(messages)
-      return messages.map((message) => `${describeMessage(message)}\n`).join('')
+      const text = sync(step)
+      tell(step)
+      return text
     },
+    campaign: (step) => named(nodeOf(step).node.campaign()),
     restart: (step) => {
       const applied = value(step, 'applied')
       nodeOf(step).restart(applied === undefined ? undefined : Number(applied))
@@ -80,6 +93,10 @@ export function ownCommands(world: ScriptWorld): Readonly<Record<string, Command
         .join('')
     },
   }
+}
+
+function countOf(step: ScriptStep): number {
+  return step.args.length > 1 ? number(step, 1) : Number.MAX_SAFE_INTEGER
 }
 
 function named(result: string): string {

@@ -13,10 +13,10 @@ import type { Entry } from '../../../src/raft/types.ts'
 const LOG_LINE = /^\s*(DEBUG|INFO|WARN|ERROR) /
 
 /** A ready, with the committed entries that its persistence set free in the same breath. */
-export function printReady(ready: Ready, committed: readonly Entry[]): string {
+export function printReady(ready: Ready, committed: readonly Entry[], mustSync: boolean): string {
   const messages = [...ready.messages, ...ready.persistedMessages]
   const text = printState(ready, committed) + section('Messages', messages.map(describeMessage))
-  return text === '' ? '<empty Ready>\n' : `Ready MustSync=${ready.mustSync}:\n${text}`
+  return text === '' ? '<empty Ready>\n' : `Ready MustSync=${mustSync}:\n${text}`
 }
 
 /** A ready as it is before it is durable: what leaves at once, and what only then. */
