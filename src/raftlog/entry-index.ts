@@ -139,7 +139,7 @@ export class EntryIndex {
     if (through < this.#first) return
     const dropped = Math.min(through, this.last)
     this.#release(this.#first, dropped)
-    const runs = this.#runs.filter((_, i) => this.#runEnd(i) > through)
+    const runs = this.#runs.filter((_, i) => this.#runEnd(i) > through + 1)
     this.#head = this.#count === 0 ? 0 : (this.#head + dropped - this.#first + 1) & this.#mask
     this.#count -= dropped - this.#first + 1
     this.#first = through + 1

@@ -63,7 +63,6 @@ describe('a campaign', () => {
     node.campaign()
     expect(node.role).toBe(StateRole.Follower)
   })
-
 })
 
 describe('a voter', () => {
@@ -143,7 +142,6 @@ describe('a leader', () => {
     expect(leader.node.role).toBe(StateRole.Follower)
     expect(leader.node.term).toBe(7)
   })
-
 })
 
 describe('commit by vote', () => {

@@ -1,6 +1,5 @@
 /** Membership changes as a group lives through them. */
 import { describe, expect, test } from 'vitest'
-import { decodeConfChange } from '../../src/raft/conf-change-codec.ts'
 import {
   ConfChangeTransition,
   ConfChangeType,
@@ -117,7 +116,35 @@ describe('a joint state', () => {
     group.elect(2)
     expect(group.at(2).node.role).toBe(StateRole.Leader)
   })
+})
 
+describe('a joint state that is to be left by itself', () => {
+  test('is left after a transfer that kept the leader from doing so has failed', () => {
+    const group = new Group(4)
+    const { node } = group.elect(1)
+    group.cut.add(2)
+    node.proposeConfChange(change('l4', ConfChangeTransition.Implicit))
+    node.transferLeader(2)
+    group.settle()
+    expect(node.confState.autoLeave).toBe(true)
+    expect(node.leadTransferee).toBe(2)
+    // Nothing is proposed meanwhile that would bring it about in passing.
+    group.tickAll(10)
+    expect(node.leadTransferee).toBe(0)
+    expect(node.confState).toMatchObject({ votersOutgoing: [], learners: [4] })
+  })
+
+  test('is left when the leader calls the transfer off', () => {
+    const group = new Group(4)
+    const { node } = group.elect(1)
+    group.cut.add(2)
+    node.proposeConfChange(change('l4', ConfChangeTransition.Implicit))
+    node.transferLeader(2)
+    group.settle()
+    node.transferLeader(1)
+    group.settle()
+    expect(node.confState).toMatchObject({ votersOutgoing: [], learners: [4] })
+  })
 })
 
 describe('a removed leader', () => {

@@ -172,6 +172,27 @@ describe('lease-based reads', () => {
     expect(voter.node.vote).toBe(3)
   })
 
+  test('a voter that owes the lease does not campaign out of turn', () => {
+    const group = new Group(3, LEASED)
+    const leader = group.elect(1)
+    // Peer 3 hears nothing for an election time-out, peer 2 all the while.
+    group.cut.add(3)
+    for (const { node } of group.members) node.setElectionTimeout(1000)
+    group.tickAll(10)
+    expect(leader.node.inLease()).toBe(true)
+    group.cut.clear()
+    group.cut.add(1)
+    expect(group.at(2).node.campaign()).toBe('lease')
+    group.settle()
+    expect(group.at(2).node.role).toBe(StateRole.Follower)
+    group.tickAll(9)
+    expect(leader.node.inLease()).toBe(false)
+    group.tickAll(1)
+    expect(group.at(2).node.campaign()).toBe('ok')
+    group.settle()
+    expect(group.at(2).node.role).toBe(StateRole.Leader)
+  })
+
   test('rest on checkQuorum', () => {
     expect(() => new Group(1, { ...LEASED, checkQuorum: false })).toThrow('checkQuorum')
   })

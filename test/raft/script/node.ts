@@ -96,8 +96,7 @@ export class ScriptNode {
   /** Comes back with what is durable, and with the state machine as it was at `applied`. */
   restart(applied = this.node.appliedIndex): void {
     const installed = this.disk.latest
-    const state =
-      installed.metadata.index === applied ? installed : this.#history.get(applied)
+    const state = installed.metadata.index === applied ? installed : this.#history.get(applied)
     if (state === undefined) throw new Error(`node ${this.id} has no state at ${applied}`)
     this.#unsynced = []
     this.#untold = []
