@@ -22,6 +22,12 @@ export function openError(error: unknown, dir: string): PolyraftError {
     case 'LEVEL_IO_ERROR':
       if (UNUSABLE.test(text)) return make('DataDirUnusable', 'check the path and its permissions')
       return diskError(cause, `opening ${dir}`)
+    case 'EEXIST':
+    case 'ENOTDIR':
+      return make('DataDirUnusable', 'a file stands where a directory should be; use another path')
+    case 'EACCES':
+    case 'EROFS':
+      return make('DataDirUnusable', 'check the path and its permissions')
     default:
       return make(
         'DataDirUnusable',

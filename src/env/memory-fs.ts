@@ -107,10 +107,25 @@ function keepSectors(
   }
 }
 
+/** A name gets a file, or (`node` undefined) loses it; a renamed file leaves `from` in the same step. */
+interface NameChange {
+  readonly path: string
+  readonly node: MemoryNode | undefined
+  readonly from: string | undefined
+}
+
+function changeName(names: Map<string, MemoryNode>, { path, node, from }: NameChange): void {
+  if (from !== undefined) names.delete(from)
+  if (node === undefined) names.delete(path)
+  else names.set(path, node)
+}
+
 export class MemoryFileSystem implements FileSystem {
   readonly shared = false
   #names = new Map<string, MemoryNode>()
   #durableNames = new Map<string, MemoryNode>()
+  /** In order, since the last sync of their directory. */
+  #unsyncedNames: NameChange[] = []
   readonly #directories = new Set<string>()
   #locks = new Set<string>()
   /** Rises with each crash, so that handles know whether they are from before it. */
@@ -122,7 +137,7 @@ export class MemoryFileSystem implements FileSystem {
       if (node !== undefined) throw systemError('EEXIST', `open '${path}'`)
       if (!this.#directories.has(dirname(path))) throw systemError('ENOENT', `open '${path}'`)
       node = new MemoryNode()
-      this.#names.set(path, node)
+      this.#change({ path, node, from: undefined })
     }
     if (node === undefined) throw systemError('ENOENT', `open '${path}'`)
     const life = this.#life
@@ -151,21 +166,18 @@ export class MemoryFileSystem implements FileSystem {
   rename(from: string, to: string): void {
     const node = this.#names.get(from)
     if (node === undefined) throw systemError('ENOENT', `rename '${from}'`)
-    this.#names.delete(from)
-    this.#names.set(to, node)
+    this.#change({ path: to, node, from })
   }
 
   remove(path: string): void {
-    if (!this.#names.delete(path)) throw systemError('ENOENT', `unlink '${path}'`)
+    if (!this.#names.has(path)) throw systemError('ENOENT', `unlink '${path}'`)
+    this.#change({ path, node: undefined, from: undefined })
   }
 
   syncDirectory(directory: string): void {
-    for (const path of this.#durableNames.keys()) {
-      if (dirname(path) === directory) this.#durableNames.delete(path)
-    }
-    for (const [path, node] of this.#names) {
-      if (dirname(path) === directory) this.#durableNames.set(path, node)
-    }
+    const isOfDirectory = ({ path }: NameChange) => dirname(path) === directory
+    for (const one of this.#unsyncedNames.filter(isOfDirectory)) changeName(this.#durableNames, one)
+    this.#unsyncedNames = this.#unsyncedNames.filter((one) => !isOfDirectory(one))
   }
 
   async lockDirectory(directory: string): Promise<DirectoryLock> {
@@ -188,11 +200,19 @@ export class MemoryFileSystem implements FileSystem {
   crash(random?: Random): void {
     this.#life++
     this.#locks = new Set()
-    if (random === undefined || random.below(2) === 0) this.#names = new Map(this.#durableNames)
+    // A file system commits changes of names in order: some first ones of them survive.
+    const survive = random === undefined ? 0 : random.below(this.#unsyncedNames.length + 1)
+    for (const one of this.#unsyncedNames.slice(0, survive)) changeName(this.#durableNames, one)
+    this.#unsyncedNames = []
+    this.#names = new Map(this.#durableNames)
     for (const node of new Set([...this.#names.values(), ...this.#durableNames.values()])) {
       node.crash(random)
     }
-    this.#durableNames = new Map(this.#names)
+  }
+
+  #change(change: NameChange): void {
+    changeName(this.#names, change)
+    this.#unsyncedNames.push(change)
   }
 
   /** The file's bytes as they are read now. */
@@ -210,6 +230,10 @@ export class MemoryFileSystem implements FileSystem {
     node.sync()
     this.#names.set(path, node)
     this.#durableNames.set(path, node)
+    // What was to become of this name before is past.
+    this.#unsyncedNames = this.#unsyncedNames
+      .filter((one) => one.path !== path)
+      .map((one) => (one.from === path ? { ...one, from: undefined } : one))
   }
 
   /** An independent disk with the same content, everything durable. */

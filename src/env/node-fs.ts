@@ -11,10 +11,12 @@ import {
   readdirSync,
   readSync,
   renameSync,
+  statfsSync,
   unlinkSync,
   writeSync,
 } from 'node:fs'
 import { lockDirectory } from './dir-lock.ts'
+import type { DiskProbe } from './disk-space.ts'
 import type { FileHandle, FileSystem, OpenMode } from './port.ts'
 
 const FLAGS: Readonly<Record<OpenMode, string>> = {
@@ -89,4 +91,11 @@ export const nodeFileSystem: FileSystem = {
     }
   },
   lockDirectory,
+}
+
+export const nodeDiskProbe: DiskProbe = {
+  measure: (directory) => {
+    const { bsize, blocks, bavail } = statfsSync(directory)
+    return { totalBytes: blocks * bsize, freeBytes: bavail * bsize }
+  },
 }

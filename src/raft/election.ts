@@ -46,6 +46,7 @@ function campaignForVotes(raft: Raft, transfer: boolean): void {
 function requestVotes(raft: Raft, type: MessageType, term: Term, context: Uint8Array): void {
   const { log } = raft
   for (const id of members(raft.membership)) {
+    if (id === raft.id && type === MessageType.RequestVote) raft.events?.onOwnVote(raft, false)
     if (id === raft.id || !isVoter(raft.membership, id)) continue
     const request = newMessage(type, id)
     request.term = term
@@ -60,6 +61,7 @@ function requestVotes(raft: Raft, type: MessageType, term: Term, context: Uint8A
 /** The hard state with our own vote in `term` is durable. */
 export function onVotePersisted(raft: Raft, term: Term): void {
   if (raft.role !== StateRole.Candidate || raft.term !== term) return
+  raft.events?.onOwnVote(raft, true)
   onPoll(raft, raft.id, true)
 }
 

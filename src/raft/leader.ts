@@ -73,7 +73,10 @@ function refuseProposal(raft: Raft, bytes: number): ProposeRefusal | undefined {
 
 function appendEntry(raft: Raft, type: EntryType, data: Uint8Array): void {
   const index = raft.log.lastIndex + 1
-  raft.log.append({ index, term: raft.term, type, data })
+  const entry = { index, term: raft.term, type, data }
+  raft.events?.onPropose(raft, entry)
+  raft.log.append(entry)
+  raft.events?.onOwnEntries(raft, index, false)
   if (raft.config.maxUncommittedSize > 0) raft.uncommittedBytes += data.length
   if (type !== EntryType.Normal) raft.pendingConfIndex = index
 }

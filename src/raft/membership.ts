@@ -17,6 +17,7 @@ export function applyConfChange(raft: Raft, change: ConfChangeV2): ConfState {
 }
 
 export function switchMembership(raft: Raft, membership: Membership): void {
+  raft.events?.onMembership(raft, membership)
   raft.membership = membership
   raft.trace?.info({ id: raft.id, membership }, 'switched membership')
   if (raft.role === StateRole.Leader) onLeaderSwitched(raft)
@@ -24,13 +25,13 @@ export function switchMembership(raft: Raft, membership: Membership): void {
 
 function onLeaderSwitched(raft: Raft): void {
   const tracker = raft.tracker!
+  // The last word to whom it will not write any more, and perhaps its own: without it they may not
+  // learn in time who is needed no longer.
+  shareCommit(raft)
   // A newcomer is probed at the last entry, and counts as active until it had its chance to answer.
   tracker.reconcile(raft.membership, Math.max(raft.log.lastIndex, 1), true)
   if (!isVoter(raft.membership, raft.id)) {
-    if (!raft.config.stepDownOnRemoval) return
-    // Its last word: without it the others may not learn in time that they can do without its vote.
-    shareCommit(raft)
-    raft.becomeFollower(raft.term, NO_ID)
+    if (raft.config.stepDownOnRemoval) raft.becomeFollower(raft.term, NO_ID)
     return
   }
   if (raft.membership.voters.length === 0) return

@@ -16,8 +16,9 @@ import type { RaftConfig } from './config.ts'
 import { Log } from './log.ts'
 import { mustFollowPersistence } from './message.ts'
 import { ReadIndex } from './read-index.ts'
+import { StateTrace } from './state-trace.ts'
 import type { RaftStorage } from './storage.ts'
-import type { RaftLogger } from './trace.ts'
+import type { RaftLogger, TraceWriter } from './trace.ts'
 import { Tracker } from './tracker/tracker.ts'
 import { type Message, MessageType, ReadOnlyOption, type ReadState, StateRole } from './types.ts'
 
@@ -27,6 +28,7 @@ export class Raft {
   readonly log: Log
   readonly random: Random
   readonly trace: RaftLogger | undefined
+  readonly events: StateTrace | undefined
 
   term: Term
   /** Latest term that a crash cannot take away. */
@@ -76,6 +78,7 @@ export class Raft {
     storage: RaftStorage,
     random: Random,
     trace: RaftLogger | undefined,
+    writer: TraceWriter | undefined,
   ) {
     mustBeSound(config)
     const { hardState, confState } = storage.initialState()
@@ -83,6 +86,7 @@ export class Raft {
     this.id = config.id
     this.random = random
     this.trace = trace
+    this.events = writer === undefined ? undefined : new StateTrace(writer)
     this.log = new Log(storage, hardState.commit, config.applied)
     // A log may start one term ahead of its node (a bootstrap image); a candidate catches up with it.
     assert(
@@ -95,6 +99,8 @@ export class Raft {
     this.membership = restoreMembership(confState)
     this.electionTimeout = config.electionTick + random.below(config.electionTick)
     this.voteLockTicks = config.checkQuorum && hardState.term > 0 ? config.electionTick : 0
+    this.events?.onNode(this, 'InitState')
+    this.events?.onNode(this, 'BecomeFollower')
   }
 
   /** It may campaign: a voter whose log is not about to be replaced. */
@@ -124,6 +130,7 @@ export class Raft {
     this.role = StateRole.Follower
     this.leaderId = leaderId
     this.trace?.info({ id: this.id, term, leaderId }, 'became follower')
+    this.events?.onNode(this, 'BecomeFollower')
   }
 
   /** The term stays: a pre-vote changes nothing that must be durable. */
@@ -142,6 +149,7 @@ export class Raft {
     this.role = StateRole.Candidate
     this.votes = new Map()
     this.trace?.info({ id: this.id, term: this.term }, 'became candidate')
+    this.events?.onNode(this, 'BecomeCandidate')
   }
 
   /** The part of taking office that concerns state; `leader` appends the first entry. */
@@ -156,6 +164,7 @@ export class Raft {
     this.pendingConfIndex = this.log.lastIndex
     this.termStartIndex = this.log.lastIndex + 1
     this.trace?.info({ id: this.id, term: this.term }, 'became leader')
+    this.events?.onNode(this, 'BecomeLeader')
   }
 
   #reset(term: Term): void {
@@ -190,6 +199,7 @@ export class Raft {
     if (message.term === 0 && type !== MessageType.Propose && type !== MessageType.ReadIndex) {
       message.term = this.term
     }
+    this.events?.onSend(this, message)
     if (this.#waitsForDisk(type)) this.persistedMessages.push(message)
     else this.messages.push(message)
   }

@@ -41,7 +41,7 @@ import {
 import { type Status, statusOf } from './status.ts'
 import { forgetLeader, type StepResult, step, tick } from './step.ts'
 import type { RaftStorage, Unavailable } from './storage.ts'
-import type { RaftLogger } from './trace.ts'
+import type { RaftLogger, TraceWriter } from './trace.ts'
 import type { Progress } from './tracker/progress.ts'
 import {
   type ConfChangeV2,
@@ -83,8 +83,14 @@ export class RawNode {
   #vote: PeerId
   #commit: LogIndex
 
-  constructor(config: RaftConfig, storage: RaftStorage, random: Random, trace?: RaftLogger) {
-    const raft = new Raft(config, storage, random, trace)
+  constructor(
+    config: RaftConfig,
+    storage: RaftStorage,
+    random: Random,
+    trace?: RaftLogger,
+    writer?: TraceWriter,
+  ) {
+    const raft = new Raft(config, storage, random, trace, writer)
     const { hardState } = storage.initialState()
     this.#raft = raft
     this.#leaderId = raft.leaderId
@@ -221,6 +227,7 @@ export class RawNode {
     this.#mustBeAdvanced()
     const raft = this.#raft
     maybeStartRound(raft)
+    raft.events?.onNode(raft, 'Ready')
     this.#readyIsOut = true
     const { unstable } = raft.log
     const votes = raft.term !== this.#term || raft.vote !== this.#vote

@@ -87,6 +87,7 @@ export function broadcastHeartbeat(raft: Raft, context: Uint8Array): void {
     message.context = context
     raft.send(message)
     progress.sentCommit = message.commit
+    progress.inflights.shrink()
   }
 }
 
@@ -97,6 +98,7 @@ export function maybeCommit(raft: Raft): boolean {
   if (index <= log.commit || index < raft.termStartIndex) return false
   const isFirst = log.commit < raft.termStartIndex
   log.commitTo(index)
+  raft.events?.onNode(raft, 'Commit')
   if (isFirst) onCommittedToTerm(raft)
   return true
 }
@@ -104,7 +106,9 @@ export function maybeCommit(raft: Raft): boolean {
 /** The leader's own entries up to `index` are durable. */
 export function onOwnEntriesPersisted(raft: Raft, index: LogIndex): void {
   const own = raft.tracker!.get(raft.id)
-  if (own === undefined || !own.maybeUpdate(index)) return
+  if (own === undefined || index <= own.match) return
+  raft.events?.onOwnEntries(raft, index, true)
+  own.maybeUpdate(index)
   if (maybeCommit(raft)) tellCommit(raft)
 }
 

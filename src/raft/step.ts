@@ -41,6 +41,7 @@ export function tick(raft: Raft): boolean {
 /** @hot */
 export function step(raft: Raft, message: Message): StepResult {
   if (isLocalMessage(message.type)) return 'local-message'
+  raft.events?.onReceive(raft, message)
   if (isResponse(message.type) && !isMember(raft.membership, message.from)) return 'peer-not-found'
   if (message.term > raft.term && !maybeAdvanceTerm(raft, message)) return 'ok'
   if (message.term > 0 && message.term < raft.term) {

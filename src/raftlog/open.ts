@@ -1,4 +1,5 @@
 /** Opens the raft log of a store: lock, recovery, streams. */
+import { dirname } from 'node:path'
 import { assert } from '../base/assert.ts'
 import type { RoundScheduler } from '../base/clock.ts'
 import { PolyraftError } from '../base/errors.ts'
@@ -65,7 +66,7 @@ export async function openRaftLog(options: RaftLogOptions): Promise<RaftLog> {
     'writer threads need the machine’s own file system',
   )
   assert(segmentBytes >= SEGMENT_BYTES_MIN && segmentBytes <= SEGMENT_BYTES_MAX, 'segment size')
-  fs.makeDirectory(dir)
+  makeDurableDirectory(fs, dir)
   const lock = await fs.lockDirectory(dir)
   try {
     const recovered = recover(fs, dir, logger, recoveryMode)
@@ -88,6 +89,13 @@ export async function openRaftLog(options: RaftLogOptions): Promise<RaftLog> {
     await lock.release()
     throw error
   }
+}
+
+/** Its name must survive a power loss as much as what is in it. */
+function makeDurableDirectory(fs: FileSystem, dir: string): void {
+  if (fs.exists(dir)) return
+  fs.makeDirectory(dir)
+  fs.syncDirectory(dirname(dir))
 }
 
 /** It comes from a configuration file. */

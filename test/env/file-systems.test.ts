@@ -142,7 +142,41 @@ describe('a power loss in memory', () => {
   })
 })
 
+describe('unsynced names in memory', () => {
+  it('survive a power loss in order: some first changes of them', () => {
+    const outcomes = new Set<string>()
+    for (let seed = 1; seed <= 60; seed++) {
+      const fs = new MemoryFileSystem()
+      fs.makeDirectory('/d')
+      write(fs, '/d/old', 'x')
+      fs.syncDirectory('/d')
+      write(fs, '/d/new', 'y')
+      fs.rename('/d/old', '/d/spare')
+      fs.remove('/d/new')
+      fs.crash(seededRandom(seed))
+      outcomes.add(fs.list('/d').join(' '))
+    }
+    expect([...outcomes].sort()).toEqual(['new old', 'new spare', 'old', 'spare'])
+  })
+})
+
 describe('a faulty disk', () => {
+  it('stops for good after so many changes, and counts them', () => {
+    const inner = new MemoryFileSystem()
+    const fs = new FaultyFileSystem(inner)
+    fs.makeDirectory('/d')
+    fs.stopAfter = 2
+    const file = fs.open('/d/f', 'create')
+    file.write(Buffer.from('a'), 0)
+    expect(fs).toMatchObject({ operations: 2, stopped: true })
+    expect(() => file.sync()).toThrow('EIO')
+    expect(() => file.truncate(0)).toThrow('EIO')
+    expect(() => fs.rename('/d/f', '/d/g')).toThrow('EIO')
+    expect(() => file.read(Buffer.alloc(1), 0)).toThrow('EIO')
+    expect(inner.bytes('/d/f').toString()).toBe('a')
+    expect(fs.operations).toBe(2)
+  })
+
   it('fails the asked operation once', () => {
     const fs = new FaultyFileSystem(new MemoryFileSystem())
     fs.makeDirectory('/d')

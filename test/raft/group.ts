@@ -8,6 +8,7 @@ import { defaultRaftConfig, type RaftConfig } from '../../src/raft/config.ts'
 import { newMessage } from '../../src/raft/message.ts'
 import { RawNode } from '../../src/raft/raw-node.ts'
 import type { Ready } from '../../src/raft/ready.ts'
+import type { TraceWriter } from '../../src/raft/trace.ts'
 import {
   type ConfState,
   type Entry,
@@ -39,6 +40,7 @@ export class Member {
   readonly id: number
   readonly #options: Partial<RaftConfig>
   readonly #seed: number
+  readonly #trace: TraceWriter
   storage: MemoryStorage
   node: RawNode
   readonly applied: Entry[] = []
@@ -46,7 +48,8 @@ export class Member {
   /** Taken, written, and not yet told to be durable. */
   unpersisted: Ready[] = []
 
-  constructor(id: number, confState: ConfState, options: Partial<RaftConfig>) {
+  constructor(id: number, confState: ConfState, options: Partial<RaftConfig>, trace: TraceWriter) {
+    this.#trace = trace
     this.id = id
     this.#options = options
     this.#seed = id * 7
@@ -60,7 +63,7 @@ export class Member {
 
   #newNode(applied: number): RawNode {
     const config = testConfig(this.id, { ...this.#options, applied })
-    return new RawNode(config, this.storage, seededRandom(this.#seed))
+    return new RawNode(config, this.storage, seededRandom(this.#seed), undefined, this.#trace)
   }
 
   /** Takes one ready, writes and applies it; it is durable only after persist(). */
@@ -117,6 +120,8 @@ export class Member {
 export class Group {
   readonly members: readonly Member[]
   queue: Message[] = []
+  /** Lines of the state trace, of all members. */
+  readonly trace: string[] = []
   /** Peers that hear nothing and are not heard. */
   readonly cut = new Set<number>()
 
@@ -126,7 +131,8 @@ export class Group {
     )
     const confState = confStateOf(voters, learners)
     const ids = [...voters, ...learners].sort((a, b) => a - b)
-    this.members = ids.map((id) => new Member(id, confState, options))
+    const trace = { write: (line: string) => this.trace.push(line) }
+    this.members = ids.map((id) => new Member(id, confState, options, trace))
   }
 
   at(id: number): Member {

@@ -147,6 +147,19 @@ describe('a joint state that is to be left by itself', () => {
   })
 })
 
+describe('a removed follower', () => {
+  test('hears that it is, even where commit indexes travel with later messages only', () => {
+    const group = new Group(3)
+    const { node } = group.elect(1)
+    node.skipCommitBroadcast(true)
+    node.proposeConfChange(change('r3'))
+    group.settle()
+    expect(node.progressOf(3)).toBeUndefined()
+    expect(group.at(3).node.confState.voters).toEqual([1, 2])
+    expect(group.at(3).node.isPromotable).toBe(false)
+  })
+})
+
 describe('a removed leader', () => {
   test('steps down when it applied its removal', () => {
     const group = new Group(3)

@@ -4,8 +4,8 @@
  *
  *   ring: [ i b | i b | . . | . . ]    pair k of the window is at slot (head + k) mod slots
  *
- * The ring is allocated with the first message and doubles up to the limit, so that a group at rest
- * holds none.
+ * The ring is allocated with the first message and doubles up to the limit. It is given back when
+ * nothing was in flight at a heartbeat, so that a group at rest holds none.
  */
 import { assert } from '../../base/assert.ts'
 import type { LogIndex } from '../../base/ids.ts'
@@ -63,6 +63,11 @@ export class Inflights {
       this.#head = (this.#head + 1) % this.#slots
       this.#count--
     }
+  }
+
+  /** To be called now and then, not for every message. */
+  shrink(): void {
+    if (this.#count === 0) this.reset()
   }
 
   reset(): void {

@@ -14,13 +14,15 @@ import { Progress } from './progress.ts'
 /** Shared by all groups of a thread: nothing survives a call. */
 const scratch: number[] = []
 
+const NOBODY: readonly Progress[] = Object.freeze([])
+
 export class Tracker {
   readonly #inflightMessagesMax: number
   readonly #inflightBytesMax: number
   /** Everyone. */
-  all: readonly Progress[] = []
-  #voters: readonly Progress[] = []
-  #outgoing: readonly Progress[] = []
+  all: readonly Progress[] = NOBODY
+  #voters: readonly Progress[] = NOBODY
+  #outgoing: readonly Progress[] = NOBODY
 
   constructor(inflightMessagesMax: number, inflightBytesMax: number) {
     this.#inflightMessagesMax = inflightMessagesMax
@@ -45,9 +47,10 @@ export class Tracker {
         all.push(known)
       }
     }
-    this.all = all
-    this.#voters = all.filter((progress) => membership.voters.includes(progress.id))
-    this.#outgoing = all.filter((progress) => membership.outgoing.includes(progress.id))
+    // Sliced: arrays that grew have room for more, which thousands of groups would pay for.
+    this.all = all.slice()
+    this.#voters = only(this.all, membership.voters)
+    this.#outgoing = only(this.all, membership.outgoing)
   }
 
   /** Highest index that is durable on a quorum. */
@@ -69,6 +72,12 @@ export class Tracker {
     const window = new Inflights(this.#inflightMessagesMax, this.#inflightBytesMax)
     return new Progress(id, next, isLearner, active, window)
   }
+}
+
+/** The progress of these members; mostly they are all, or none. */
+function only(all: readonly Progress[], ids: readonly PeerId[]): readonly Progress[] {
+  if (ids.length === 0) return NOBODY
+  return ids.length === all.length ? all : all.filter(({ id }) => ids.includes(id)).slice()
 }
 
 function matchOf(voters: readonly Progress[]): LogIndex {

@@ -17,6 +17,7 @@ export interface BenchOptions {
 const SECONDS_DEFAULT = 5
 
 export const SUITES: Readonly<Record<string, () => Promise<BenchSuite>>> = {
+  raft: () => import('../../bench/raft.ts'),
   raftlog: () => import('../../bench/raftlog.ts'),
   engine: async () => {
     const { runEngineBench } = await import('../../bench/engine.ts')

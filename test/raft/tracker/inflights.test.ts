@@ -24,6 +24,20 @@ describe('Inflights', () => {
     expect(window.isFull).toBe(false)
   })
 
+  test('goes on as before after giving its room back', () => {
+    const window = new Inflights(3, 10)
+    window.add(1, 4)
+    window.shrink()
+    expect(window.count).toBe(1)
+    window.freeTo(1)
+    window.shrink()
+    expect([window.count, window.bytes]).toEqual([0, 0])
+    for (const index of [2, 3, 4]) window.add(index, 1)
+    expect([window.count, window.bytes, window.isFull]).toEqual([3, 3, true])
+    window.freeTo(3)
+    expect(window.count).toBe(1)
+  })
+
   test('behaves like a queue', () => {
     const steps = fc.array(fc.tuple(fc.boolean(), fc.nat({ max: 20 })), { maxLength: 200 })
     fc.assert(

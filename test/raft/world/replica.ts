@@ -42,6 +42,7 @@ export class Replica {
   readonly #config: (applied: number) => RaftConfig
   readonly #random: Random
   readonly #events: ReplicaEvents
+  readonly #skipCommitBroadcast: boolean
   node: RawNode
   /** As the node sees it. */
   storage: MemoryStorage
@@ -59,19 +60,40 @@ export class Replica {
     config: (applied: number) => RaftConfig,
     start: Snapshot,
     random: Random,
+    skipCommitBroadcast: boolean,
     events: ReplicaEvents,
   ) {
     this.id = id
     this.#config = config
     this.#random = random
     this.#events = events
+    this.#skipCommitBroadcast = skipCommitBroadcast
     this.storage = new MemoryStorage(start)
     this.storage.hardState = { term: start.metadata.term, vote: 0, commit: start.metadata.index }
     this.disk = this.storage.clone()
     const { index, confState } = start.metadata
     this.#history.set(index, { state: start.data.length === 0 ? 0 : stateOf(start), confState })
-    this.node = new RawNode(config(index), this.storage, random)
+    this.node = this.#newNode(index)
     this.memberships = [confState]
+  }
+
+  #newNode(applied: number): RawNode {
+    const node = new RawNode(this.#config(applied), this.storage, this.#random)
+    node.skipCommitBroadcast(this.#skipCommitBroadcast)
+    return node
+  }
+
+  /** What is read for `to`, 0 = itself, must be fetched first. */
+  delayFetch(to: number): void {
+    this.storage.unavailableTo.add(to)
+  }
+
+  /** Everything that was asked for is in memory. */
+  finishFetches(): void {
+    const { unavailableTo } = this.storage
+    const waiting = [...unavailableTo]
+    unavailableTo.clear()
+    for (const to of waiting) this.node.onEntriesFetched(to)
   }
 
   get unsyncedCount(): number {
@@ -183,7 +205,7 @@ export class Replica {
       metadata: { index: applied, term: this.storage.term(applied) as number, confState },
       data: Buffer.from(String(state)),
     }
-    this.node = new RawNode(this.#config(applied), this.storage, this.#random)
+    this.node = this.#newNode(applied)
     this.memberships = [confState]
   }
 }

@@ -72,6 +72,7 @@ export class World {
     duplicated: 0,
     reordered: 0,
     commits: 0,
+    fetches: 0,
   }
 
   constructor(options: WorldOptions) {
@@ -85,10 +86,11 @@ export class World {
       data: Buffer.from('0'),
     }
     const shared = this.#sharedConfig()
+    const skips = this.#random.below(2) === 0
     for (const id of ids) {
       const config = (applied: number): RaftConfig => ({ ...shared, id, applied })
       this.replicas.push(
-        new Replica(id, config, start, seededRandom(options.seed * 31 + id), {
+        new Replica(id, config, start, seededRandom(options.seed * 31 + id), skips, {
           onMessages: (_, messages) => this.#onMessages(messages),
           onApplied: (_, index, term, state) => this.#checks.onApplied(index, term, state),
           onReadState: (replica, read) => this.#onReadState(replica, read),
@@ -104,6 +106,8 @@ export class World {
       electionTick: ELECTION_TICK,
       maxSizePerMsg: 1 + this.#random.below(64),
       maxInflightMsgs: 1 + this.#random.below(8),
+      maxInflightBytes: this.#random.below(3) * 20,
+      maxUncommittedSize: this.#random.below(3) * 20,
       maxCommittedSizePerReady: this.#random.below(64),
       preVote: this.#random.below(3) > 0,
       checkQuorum: this.#options.leases || this.#random.below(3) > 0,
@@ -143,13 +147,14 @@ export class World {
     else if (dice < 930) this.#read()
     else if (dice < 942) this.#changeMembership()
     else if (dice < 952) this.#pick().compact()
-    else if (dice < 956) this.#transfer()
+    else if (dice < 955) this.#transfer()
+    else if (dice < 965) this.#fetch()
     else if (this.#isStormy) this.#fault()
     else this.#deliver()
   }
 
   #fault(): void {
-    const dice = this.#random.below(44)
+    const dice = this.#random.below(40)
     if (dice < 12) this.#crashOrRestart()
     else if (dice < 18) this.#part()
     else if (dice < 24) this.#coup()
@@ -367,11 +372,25 @@ export class World {
     }
   }
 
+  /** Entries that are on disk only, on their way to memory. */
+  #fetch(): void {
+    const replica = this.#pick()
+    if (!replica.up) return
+    if (this.#random.below(3) > 0) replica.finishFetches()
+    else {
+      replica.delayFetch(this.#random.below(this.replicas.length + 1))
+      this.counts.fetches++
+    }
+  }
+
   /** All faults end; the group must come to one state that holds a new proposal. */
   heal(): void {
     this.#loss = 0
     this.#cutLinks.clear()
-    for (const replica of this.replicas) if (!replica.up) this.#restart(replica)
+    for (const replica of this.replicas) {
+      if (!replica.up) this.#restart(replica)
+      replica.finishFetches()
+    }
     const target = this.#checks.commitMax
     let proposedAt = 0
     for (let round = 0; round < 3000; round++) {

@@ -1,0 +1,107 @@
+/**
+ * How full the disk of a store is, as a state machine over what statfs says. RocksDB never recovers
+ * from a write that failed for want of space, so a store must stop taking writes before that.
+ *
+ *   normal ──below almostFullBytes──▶ almost-full ──below fullBytes──▶ full
+ *          ◀──above it + margin─────             ◀──above it + margin──
+ *
+ * almost-full   takes writes, refuses what only adds: new regions, snapshots of others
+ * full          refuses writes of clients; deletes, compactions and elections go on, out of the reserve
+ *
+ * INVARIANTS
+ * - Getting worse shows at once, getting better only past a margin: a disk at the edge does not make
+ *   the store change its mind with every write.
+ * - Figures that make no sense change nothing.
+ */
+import { assert } from '../base/assert.ts'
+import { GIB, MIB } from '../base/limits.ts'
+
+export interface DiskFigures {
+  readonly totalBytes: number
+  /** What this process may still use. */
+  readonly freeBytes: number
+}
+
+/** Asked on a timer by the store; nodeDiskProbe in production. */
+export interface DiskProbe {
+  measure(directory: string): DiskFigures
+}
+
+export type DiskState = 'normal' | 'almost-full' | 'full'
+
+export interface DiskLimits {
+  /** Least: fullBytes. */
+  readonly almostFullBytes: number
+  /** Least: 0. */
+  readonly fullBytes: number
+  /** How far above a limit free space must be to leave its state. */
+  readonly marginBytes: number
+}
+
+const RESERVE_BYTES_MAX = 5 * GIB
+const RESERVE_SHARE = 0.02
+const FULL_BYTES_MIN = 64 * MIB
+const MARGIN_SHARE = 0.25
+
+/** Space for the reserve file where the operator named none: 2 % of the disk, at most 5 GiB. */
+export function defaultReserveBytes(totalBytes: number): number {
+  return Math.floor(Math.min(RESERVE_BYTES_MAX, totalBytes * RESERVE_SHARE))
+}
+
+/** Limits that follow from the reserve: room for a compaction of its size before writes stop. */
+export function limitsFor(reserveBytes: number): DiskLimits {
+  const fullBytes = Math.max(FULL_BYTES_MIN, Math.floor(reserveBytes / 2))
+  return {
+    almostFullBytes: fullBytes * 2,
+    fullBytes,
+    marginBytes: Math.floor(fullBytes * MARGIN_SHARE),
+  }
+}
+
+export class DiskSpace {
+  readonly #limits: DiskLimits
+  #state: DiskState = 'normal'
+  #freeBytes: number | undefined = undefined
+
+  constructor(limits: DiskLimits) {
+    assert(limits.fullBytes >= 0 && limits.marginBytes >= 0, 'limits are not negative')
+    assert(limits.almostFullBytes >= limits.fullBytes, 'a disk is almost full before it is full')
+    this.#limits = limits
+  }
+
+  get state(): DiskState {
+    return this.#state
+  }
+
+  /** As last observed. */
+  get freeBytes(): number | undefined {
+    return this.#freeBytes
+  }
+
+  /** Answers the new state when it has changed. */
+  observe({ totalBytes, freeBytes }: DiskFigures): DiskState | undefined {
+    if (!(freeBytes >= 0 && freeBytes <= totalBytes)) return undefined
+    this.#freeBytes = freeBytes
+    return this.#become(next(this.#state, freeBytes, this.#limits))
+  }
+
+  /** A write failed for want of space: that is full, whatever statfs says (quotas are not in it). */
+  onWriteRefused(): DiskState | undefined {
+    return this.#become('full')
+  }
+
+  #become(state: DiskState): DiskState | undefined {
+    if (state === this.#state) return undefined
+    this.#state = state
+    return state
+  }
+}
+
+function next(state: DiskState, freeBytes: number, limits: DiskLimits): DiskState {
+  const { almostFullBytes, fullBytes, marginBytes } = limits
+  if (freeBytes < fullBytes) return 'full'
+  if (state === 'full' && freeBytes < fullBytes + marginBytes) return 'full'
+  if (freeBytes < almostFullBytes) return 'almost-full'
+  if (state !== 'normal' && freeBytes < almostFullBytes + marginBytes) return 'almost-full'
+  return 'normal'
+}
