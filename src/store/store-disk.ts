@@ -61,6 +61,7 @@ export class StoreDisk {
         writers: config.storeIoPoolSize,
         segmentBytes: config.raftLogSegmentBytes,
         cacheBytes: config.raftLogCacheBytes,
+        recoveryMode: config.raftLogRecoveryMode,
         logger,
         events: {
           onPersisted: (regionId, readyNumber) => {
