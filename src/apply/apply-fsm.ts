@@ -61,6 +61,20 @@ export class ApplyFsm implements Fsm<ApplyMessage> {
     this.#truncatedTerm = state.truncatedTerm
   }
 
+  get truncatedIndex(): LogIndex {
+    return this.#truncatedIndex
+  }
+
+  /** The log up to `index` is given up; on disk with the apply state. */
+  truncate(index: LogIndex, term: Term): void {
+    assert(
+      index > this.#truncatedIndex && index <= this.appliedIndex,
+      `region ${this.id}: log truncated at ${index}, which is not in ${this.#truncatedIndex}..${this.appliedIndex}`,
+    )
+    this.#truncatedIndex = index
+    this.#truncatedTerm = term
+  }
+
   becomeDestroyed(): void {
     assert(this.region !== undefined, `region ${this.id} is destroyed once`)
     assert(!this.dirty && this.task === undefined, 'a region is destroyed behind its work')

@@ -34,12 +34,14 @@ import type { ApplyResult, ApplyTask } from './port.ts'
 const UNSYNCED = { sync: false } as const
 
 export interface ApplyRunnerOptions {
-  readonly engine: Pick<KvEngine, 'newBatch' | 'write'>
+  readonly engine: Pick<KvEngine, 'newBatch' | 'write' | 'sync'>
   readonly clock: Clock
   readonly scheduler: RoundScheduler
   readonly limits?: ApplyLimits
   /** Called from within a round, after each write. The array is the receiver's. */
   onApplied(results: ApplyResult[]): void
+  /** A log was truncated: syncTruncated() is due, between rounds, soon but not at once. */
+  onTruncated(): void
 }
 
 export class ApplyRunner implements PollHandler<ApplyFsm, never> {
@@ -50,6 +52,8 @@ export class ApplyRunner implements PollHandler<ApplyFsm, never> {
   readonly #stager: Stager
   /** Regions that the next write concerns. */
   readonly #dirty: ApplyFsm[] = []
+  /** Truncated since the last barrier: the engine may still lose what these logs would bring back. */
+  readonly #truncated = new Set<ApplyFsm>()
   // The turn of one region
   #turnStartMs = 0
   #turnBytes = 0
@@ -86,6 +90,22 @@ export class ApplyRunner implements PollHandler<ApplyFsm, never> {
 
   destroy(regionId: RegionId): void {
     this.#send(this.#mustFind(regionId), { kind: 'destroy' })
+  }
+
+  /**
+   * Makes everything applied durable, then tells which logs were truncated: only now may their
+   * entries be deleted. One barrier serves all regions truncated since the last.
+   */
+  syncTruncated(): void {
+    assert(this.#dirty.length === 0, 'what was staged is written')
+    if (this.#truncated.size === 0) return
+    this.#options.engine.sync()
+    const results: ApplyResult[] = []
+    for (const fsm of this.#truncated) {
+      results.push({ ...fsm.takeResult(), truncatedIndex: fsm.truncatedIndex })
+    }
+    this.#truncated.clear()
+    this.#options.onApplied(results)
   }
 
   /** Runs one round now, for those who drive by hand; true while work is left. */
@@ -169,8 +189,15 @@ export class ApplyRunner implements PollHandler<ApplyFsm, never> {
   #stage(fsm: ApplyFsm, entry: Entry): void {
     this.#markDirty(fsm)
     const before = this.#stager.batch.bytes
+    const { truncatedIndex } = fsm
     applyEntry(fsm, entry, this.#stager)
     this.#turnBytes += this.#stager.batch.bytes - before
+    if (fsm.truncatedIndex !== truncatedIndex) this.#onTruncated(fsm)
+  }
+
+  #onTruncated(fsm: ApplyFsm): void {
+    if (this.#truncated.size === 0) this.#options.onTruncated()
+    this.#truncated.add(fsm)
   }
 
   #batchFull(): boolean {
@@ -214,6 +241,7 @@ export class ApplyRunner implements PollHandler<ApplyFsm, never> {
   #destroy(fsm: ApplyFsm): void {
     this.#commit()
     fsm.becomeDestroyed()
+    this.#truncated.delete(fsm)
     // Registered again behind its destruction: then the messages go on in order.
     if (fsm.mailbox.length === 0) this.#fsms.delete(fsm.id)
   }

@@ -17,7 +17,7 @@ import type { ApplyLimits } from './limits.ts'
 import type { ApplyClient, ApplyEvents, ApplyResult, ApplyTask } from './port.ts'
 
 export interface InlineApplyOptions {
-  readonly engine: Pick<KvEngine, 'newBatch' | 'write'>
+  readonly engine: Pick<KvEngine, 'newBatch' | 'write' | 'sync'>
   readonly clock: Clock
   readonly events: ApplyEvents
   readonly limits?: ApplyLimits
@@ -47,6 +47,8 @@ export class InlineApplyClient implements ApplyClient {
       scheduler: NO_SCHEDULER,
       ...(options.limits && { limits: options.limits }),
       onApplied: (results) => this.#results.push(results),
+      // The end of every pump looks.
+      onTruncated: () => {},
     })
   }
 
@@ -76,6 +78,7 @@ export class InlineApplyClient implements ApplyClient {
     let more = false
     this.#guard(() => {
       more = this.#runner.runRound()
+      if (!more) this.#runner.syncTruncated()
     })
     // What was written before a failure is told: it happened.
     for (const results of this.#results.splice(0)) this.#events.onApplied(results)

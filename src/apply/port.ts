@@ -32,6 +32,8 @@ export interface ApplyResult {
   readonly rejections: readonly ApplyRejection[]
   readonly writtenKeys: number
   readonly writtenBytes: number
+  /** The log up to here is not needed any more, and never will be: the engine's state is on disk. */
+  readonly truncatedIndex?: LogIndex
 }
 
 export interface ApplyEvents {

@@ -9,7 +9,8 @@
  *   entry     u64 index | u64 term | u8 type | u32 length | data
  *
  *   results   result*                                        float64
- *   result    region, applied index, applied term, keys, bytes, r, r × (index, code)
+ *   result    region, applied index, applied term, keys, bytes, truncated index (0 = none), r,
+ *             r × (index, code)
  *
  * The data of decoded entries are views of the round's memory: it is copied once, on encoding,
  * because entries go on to live in the log cache of the sender.
@@ -34,7 +35,7 @@ const Section = { Apply: 1, Register: 2, Destroy: 3 } as const
 const TASK_HEADER_BYTES = 13
 const ENTRY_HEADER_BYTES = 21
 
-const RESULT_NUMBERS = 6
+const RESULT_NUMBERS = 7
 const REJECTION_NUMBERS = 2
 const REJECTION_CODES = ['EpochNotMatch'] as const
 
@@ -165,7 +166,8 @@ function writeResult(numbers: Float64Array, at: number, result: ApplyResult): nu
   numbers[at + 2] = result.appliedTerm
   numbers[at + 3] = result.writtenKeys
   numbers[at + 4] = result.writtenBytes
-  numbers[at + 5] = result.rejections.length
+  numbers[at + 5] = result.truncatedIndex ?? 0
+  numbers[at + 6] = result.rejections.length
   at += RESULT_NUMBERS
   for (const { index, code } of result.rejections) {
     numbers[at++] = index
@@ -178,7 +180,7 @@ export function decodeResults(numbers: Float64Array): ApplyResult[] {
   const results: ApplyResult[] = []
   for (let at = 0; at < numbers.length; ) {
     const rejectionsAt = at + RESULT_NUMBERS
-    const end = rejectionsAt + numbers[at + 5]! * REJECTION_NUMBERS
+    const end = rejectionsAt + numbers[at + 6]! * REJECTION_NUMBERS
     results.push({
       regionId: numbers[at]!,
       appliedIndex: numbers[at + 1]!,
@@ -186,6 +188,7 @@ export function decodeResults(numbers: Float64Array): ApplyResult[] {
       rejections: readRejections(numbers, rejectionsAt, end),
       writtenKeys: numbers[at + 3]!,
       writtenBytes: numbers[at + 4]!,
+      ...(numbers[at + 5]! > 0 && { truncatedIndex: numbers[at + 5]! }),
     })
     at = end
   }

@@ -20,6 +20,7 @@ export const PeerTag = {
   TransferAway: 7,
   Campaign: 8,
   HeartbeatPd: 9,
+  RaftLogGc: 10,
 } as const
 
 export type PeerSignal =
@@ -33,6 +34,7 @@ export type PeerSignal =
   | { readonly tag: typeof PeerTag.TransferAway }
   | { readonly tag: typeof PeerTag.Campaign }
   | { readonly tag: typeof PeerTag.HeartbeatPd }
+  | { readonly tag: typeof PeerTag.RaftLogGc }
 
 export type PeerMessage = RawRequest | PeerSignal
 
@@ -40,3 +42,4 @@ export const TICK: PeerSignal = { tag: PeerTag.Tick }
 export const TRANSFER_AWAY: PeerSignal = { tag: PeerTag.TransferAway }
 export const CAMPAIGN: PeerSignal = { tag: PeerTag.Campaign }
 export const HEARTBEAT_PD: PeerSignal = { tag: PeerTag.HeartbeatPd }
+export const RAFT_LOG_GC: PeerSignal = { tag: PeerTag.RaftLogGc }

@@ -33,6 +33,8 @@ function onRoleChange(peer: Peer, state: SoftState): void {
   peer.lease.reset()
   peer.heardMs.clear()
   if (state.role === StateRole.Leader) {
+    // What an earlier leadership proposed may never have been committed.
+    peer.logGc.proposedIndex = 0
     peer.ports.metrics.leaderChanges++
     peer.ports.logger.info(
       { region: peer.id, peer: peer.self.id, term: peer.raft.term },
@@ -105,6 +107,7 @@ function persist(peer: Peer, ready: Ready): void {
     return
   }
   peer.unwrittenHardState = undefined
+  for (let i = 0; i < entries.length; i++) peer.logGc.bytes += entries[i]!.data.length
   peer.persist.pushWrite(number, persistedMessages)
   peer.ports.log.write({ regionId: peer.id, readyNumber: number, entries, hardState })
   peer.raft.advanceAppendAsync(ready)

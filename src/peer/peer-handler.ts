@@ -7,6 +7,7 @@
  */
 import { unreachable } from '../base/assert.ts'
 import { RawRequest } from '../protocol/raw.ts'
+import { proposeCompactLog } from './admin/compact-log.ts'
 import { type PeerMessage, type PeerSignal, PeerTag } from './messages.ts'
 import { onApplied } from './on-applied.ts'
 import { onRaftMessage } from './on-raft-message.ts'
@@ -84,6 +85,8 @@ export class PeerHandler {
         return
       case PeerTag.HeartbeatPd:
         return reportRegion(peer)
+      case PeerTag.RaftLogGc:
+        return proposeCompactLog(peer)
       default:
         return unreachable(signal)
     }

@@ -35,6 +35,16 @@ export class Traffic {
   bytesRead = 0
 }
 
+/** What a leader remembers of its log between two looks at it. */
+export class LogGcState {
+  /** Looks that found too little to compact. */
+  skippedTicks = 0
+  /** Highest index of which a compaction was proposed. */
+  proposedIndex: LogIndex = 0
+  /** Bytes of entries in the log, roughly: what a restart found is not counted. */
+  bytes = 0
+}
+
 export interface PeerOptions {
   readonly region: Region
   readonly applyState: ApplyState
@@ -64,6 +74,7 @@ export class Peer implements Fsm<PeerMessage> {
   /** Monotonic time of the last message of each peer, while leading. */
   readonly heardMs = new Map<PeerId, number>()
   traffic = new Traffic()
+  readonly logGc = new LogGcState()
   /** A commit index that waits for the next write to the log. */
   unwrittenHardState: HardState | undefined = undefined
 

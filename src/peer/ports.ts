@@ -20,6 +20,10 @@ export interface PeerConfig {
   readonly raftMaxInflightMsgs: number
   readonly raftEntryMaxSize: number
   readonly unpersistedReadiesMax: number
+  readonly raftLogGcThreshold: number
+  readonly raftLogGcCountLimit: number
+  readonly raftLogGcSizeLimit: number
+  readonly raftLogReserveMaxTicks: number
 }
 
 /** Runs reads that a peer has found to be safe now. */

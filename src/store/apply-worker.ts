@@ -25,8 +25,15 @@ export type ApplyWorkerMessage = ArrayBuffer | 'close'
 const port = parentPort
 assert(port !== null, 'the apply worker runs in a thread')
 
+/**
+ * How long truncated logs wait for the barrier that lets them go: it fsyncs the engine's log, so
+ * that many regions should share one.
+ */
+const TRUNCATED_WAIT_MS = 500
+
 const engine = await attachRocksDb((workerData as ApplyWorkerData).engineHandle)
 let closing = false
+let barrier: NodeJS.Timeout | undefined
 
 const runner = new ApplyRunner({
   engine,
@@ -44,6 +51,9 @@ const runner = new ApplyRunner({
     const numbers = encodeResults(results)
     port.postMessage(numbers, [numbers.buffer])
   },
+  onTruncated() {
+    barrier = setTimeout(() => runner.syncTruncated(), TRUNCATED_WAIT_MS)
+  },
 })
 
 port.on('message', (message: ApplyWorkerMessage) => {
@@ -57,6 +67,7 @@ port.on('message', (message: ApplyWorkerMessage) => {
 
 /** What was posted before the port closes still arrives; without a port nothing holds the thread. */
 async function finish(): Promise<void> {
+  clearTimeout(barrier)
   await engine.close()
   port?.close()
 }

@@ -115,7 +115,28 @@ export class StoreDisk {
         { regionId },
       )
     }
-    return states.filter(({ kind }) => kind === RegionStateKind.Normal).map(({ region }) => region)
+    const regions = states
+      .filter(({ kind }) => kind === RegionStateKind.Normal)
+      .map(({ region }) => region)
+    this.#compactAgain(regions)
+    return regions
+  }
+
+  /**
+   * Logs that apply gave up before the stop, of which the log was not told: deleted now, once what
+   * was read here is known to be on disk. Queued into the log's first round.
+   */
+  #compactAgain(regions: readonly Region[]): void {
+    let synced = false
+    for (const { id } of regions) {
+      const state = this.log.state(id)
+      const { truncatedIndex } = this.applyStateOf(id)
+      if (state === undefined || truncatedIndex < state.firstIndex) continue
+      if (truncatedIndex > state.lastIndex) continue
+      if (!synced) this.engine.sync()
+      synced = true
+      this.log.compact(id, truncatedIndex)
+    }
   }
 
   applyStateOf(regionId: RegionId): ApplyState {

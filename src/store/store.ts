@@ -209,6 +209,7 @@ export class Store implements StoreService {
     const { fresh, regions } = await this.#join()
     this.#startThreads()
     for (const region of regions) this.#startPeer(region, fresh)
+    this.#disk.log.flush()
     this.#startClocks()
     this.#ready = true
     logger.info({ store: this.storeId, regions: regions.length }, 'the store is ready')
@@ -318,11 +319,12 @@ export class Store implements StoreService {
 
   #startClocks(): void {
     const { config } = this.#options
-    const every = (ms: number, message: 'tick' | 'heartbeat-pd'): void => {
+    const every = (ms: number, message: 'tick' | 'heartbeat-pd' | 'raft-log-gc'): void => {
       this.#timers.push(setInterval(() => this.#router.sendControl({ kind: message }), ms))
     }
     every(config.raftBaseTickIntervalMs, 'tick')
     every(config.pdHeartbeatTickIntervalMs, 'heartbeat-pd')
+    every(config.raftLogGcTickIntervalMs, 'raft-log-gc')
     this.#reporter!.start()
   }
 
