@@ -12,7 +12,10 @@
  */
 import type { LogIndex } from '../base/ids.ts'
 
-/** Entries that always remain. */
+/**
+ * Entries behind the first from which on a log is looked at: a compaction leaves two, its own entry
+ * among them, so that a region at rest comes to rest.
+ */
 export const ENTRIES_KEPT = 3
 /** Times the limits at which even a snapshot on its way cannot hold the log back. */
 const HOLD_FACTOR = 2
@@ -46,10 +49,11 @@ export function compactIndex(
   limits: LogGcLimits,
   skippedTicks: number,
 ): LogIndex | 'wait' | undefined {
+  if (view.last - view.first < ENTRIES_KEPT) return undefined
   const target = isOver(view, limits, 1) ? forced(view, limits) : gentle(view, limits, skippedTicks)
   if (typeof target !== 'number') return target
   // The entry at the target itself stays, so that a replica there can be probed.
-  const index = Math.min(target, view.applied, view.persisted, view.last - ENTRIES_KEPT + 1) - 1
+  const index = Math.min(target, view.applied, view.persisted) - 1
   return index < view.first ? undefined : index
 }
 
