@@ -18,6 +18,7 @@ import type { ApplyRejection, ApplyResult, ApplyTask } from './port.ts'
 export type ApplyMessage =
   | { readonly kind: 'apply'; readonly task: ApplyTask }
   | { readonly kind: 'register'; readonly region: Region; readonly state: ApplyState }
+  | { readonly kind: 'snapshot'; readonly id: number }
   | { readonly kind: 'destroy' }
 
 /** Committed entries are never refused: the peer bounds how far committed runs ahead of applied. */

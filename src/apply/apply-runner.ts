@@ -28,7 +28,7 @@ import type { ApplyState } from '../region/state.ts'
 import { applyEntry, Stager } from './apply-entry.ts'
 import { ApplyFsm, type ApplyMessage } from './apply-fsm.ts'
 import { type ApplyLimits, DEFAULT_APPLY_LIMITS } from './limits.ts'
-import type { ApplyResult, ApplyTask } from './port.ts'
+import type { ApplyResult, ApplyTask, SnapshotPinned } from './port.ts'
 
 /** WAL without fsync: after a crash the raft log holds what the engine lost. */
 const UNSYNCED = { sync: false } as const
@@ -42,6 +42,8 @@ export interface ApplyRunnerOptions {
   onApplied(results: ApplyResult[]): void
   /** A log was truncated: syncTruncated() is due, between rounds, soon but not at once. */
   onTruncated(): void
+  /** The region's state is in the engine, and nothing is applied during the call. */
+  onPinned(pinned: SnapshotPinned): void
 }
 
 export class ApplyRunner implements PollHandler<ApplyFsm, never> {
@@ -86,6 +88,13 @@ export class ApplyRunner implements PollHandler<ApplyFsm, never> {
 
   apply(task: ApplyTask): void {
     this.#send(this.#mustFind(task.regionId), { kind: 'apply', task })
+  }
+
+  /** Ends in onPinned, behind everything that the region was handed before. */
+  pin(regionId: RegionId, id: number): void {
+    const fsm = this.#fsms.get(regionId)
+    if (fsm !== undefined) this.#send(fsm, { kind: 'snapshot', id })
+    else this.#options.onPinned({ regionId, id, region: undefined, index: 0, term: 0 })
   }
 
   destroy(regionId: RegionId): void {
@@ -161,6 +170,9 @@ export class ApplyRunner implements PollHandler<ApplyFsm, never> {
         case 'register':
           fsm.become(m.region, m.state)
           break
+        case 'snapshot':
+          this.#pin(fsm, m.id)
+          break
         case 'destroy':
           this.#destroy(fsm)
           break
@@ -235,6 +247,11 @@ export class ApplyRunner implements PollHandler<ApplyFsm, never> {
     }
     this.#dirty.length = 0
     this.#options.onApplied(results)
+  }
+
+  #pin({ id: regionId, region, appliedIndex, appliedTerm }: ApplyFsm, id: number): void {
+    this.#commit()
+    this.#options.onPinned({ regionId, id, region, index: appliedIndex, term: appliedTerm })
   }
 
   /** Rare, so it writes at once: the region leaves with nothing in the air. */

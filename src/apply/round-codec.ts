@@ -6,6 +6,8 @@
  *   section   apply     u8 1 | u64 region | u32 n | n × entry
  *             register  u8 2 | u32 length | region | u32 length | apply state
  *             destroy   u8 3 | u64 region
+ *             snapshot  u8 4 | u64 region | u64 id
+ *             cancel    u8 5 | u64 region
  *   entry     u64 index | u64 term | u8 type | u32 length | data
  *
  *   results   result*                                        float64
@@ -31,7 +33,7 @@ import {
 } from '../region/state.ts'
 import type { ApplyRejection, ApplyResult, ApplyTask } from './port.ts'
 
-const Section = { Apply: 1, Register: 2, Destroy: 3 } as const
+const Section = { Apply: 1, Register: 2, Destroy: 3, Snapshot: 4, Cancel: 5 } as const
 const TASK_HEADER_BYTES = 13
 const ENTRY_HEADER_BYTES = 21
 
@@ -44,6 +46,8 @@ export interface RoundTarget {
   register(region: Region, state: ApplyState): void
   apply(task: ApplyTask): void
   destroy(regionId: RegionId): void
+  snapshot(regionId: RegionId, id: number): void
+  cancelSnapshot(regionId: RegionId): void
 }
 
 /**
@@ -68,6 +72,14 @@ export class RoundEncoder {
 
   destroy(regionId: RegionId): void {
     this.#addEncoded(new ByteWriter(9).u8(Section.Destroy).u64(regionId).take())
+  }
+
+  snapshot(regionId: RegionId, id: number): void {
+    this.#addEncoded(new ByteWriter(17).u8(Section.Snapshot).u64(regionId).u64(id).take())
+  }
+
+  cancelSnapshot(regionId: RegionId): void {
+    this.#addEncoded(new ByteWriter(9).u8(Section.Cancel).u64(regionId).take())
   }
 
   // @hot
@@ -130,6 +142,8 @@ export function decodeRound(round: ArrayBuffer, target: RoundTarget): void {
     if (section === Section.Apply) target.apply(readTask(reader))
     else if (section === Section.Register) readRegistration(reader, target)
     else if (section === Section.Destroy) target.destroy(reader.u64())
+    else if (section === Section.Snapshot) target.snapshot(reader.u64(), reader.u64())
+    else if (section === Section.Cancel) target.cancelSnapshot(reader.u64())
     else throw new PolyraftError('Corruption', `apply round: section ${section}`)
   }
 }

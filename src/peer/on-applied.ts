@@ -11,6 +11,8 @@ import { epochNotMatch } from './region-errors.ts'
 // @hot bench: store
 export function onApplied(peer: Peer, result: ApplyResult): void {
   const { appliedIndex } = result
+  // From before a snapshot replaced the region, of a worker that was late to hear of it.
+  if (peer.install !== undefined || appliedIndex < peer.snapshotIndex) return
   assert(
     appliedIndex >= peer.appliedIndex && appliedIndex <= peer.raft.commitIndex,
     `region ${peer.id}: applied went from ${peer.appliedIndex} to ${appliedIndex}, committed is ${peer.raft.commitIndex}`,

@@ -14,9 +14,16 @@ import { onRaftMessage } from './on-raft-message.ts'
 import { decideReads, retryReads } from './on-read.ts'
 import { handleReadies, onPersisted } from './on-ready.ts'
 import { maybeProposeWrites, onRequest } from './on-request.ts'
+import { maybeOrderSnapshot, onSnapshotBuilt, onSnapshotSent } from './on-snapshot.ts'
 import type { Peer } from './peer.ts'
 import type { PeerPorts } from './ports.ts'
 import { reportRegion } from './report.ts'
+import {
+  askForSnapshot,
+  maybeStepSnapshot,
+  onInstallPhase,
+  onSnapshotArrived,
+} from './snapshot-install.ts'
 import { transferAway } from './transfer-away.ts'
 
 export class PeerHandler {
@@ -46,6 +53,8 @@ export class PeerHandler {
       maybeProposeWrites(peer, nowMs)
       if (peer.roundReads.length > 0 || peer.reads.hasOpen) decideReads(peer, nowMs)
       handleReadies(peer)
+      if (peer.heldSnapshot !== undefined) maybeStepSnapshot(peer)
+      if (peer.source.kind === 'wanted') maybeOrderSnapshot(peer)
     }
   }
 
@@ -66,6 +75,7 @@ export class PeerHandler {
         return onRaftMessage(peer, signal.envelope, this.#nowMs)
       case PeerTag.Tick:
         peer.raft.tick()
+        if (peer.install?.kind === 'failed') askForSnapshot(peer)
         return retryReads(peer, this.#nowMs)
       case PeerTag.Persisted:
         return onPersisted(peer, signal.readyNumber)
@@ -87,6 +97,14 @@ export class PeerHandler {
         return reportRegion(peer)
       case PeerTag.RaftLogGc:
         return proposeCompactLog(peer)
+      case PeerTag.SnapshotBuilt:
+        return onSnapshotBuilt(peer, signal.id, signal.result, signal.error)
+      case PeerTag.SnapshotSent:
+        return onSnapshotSent(peer, signal.to, signal.ok)
+      case PeerTag.SnapshotArrived:
+        return onSnapshotArrived(peer, signal.envelope)
+      case PeerTag.SnapshotInstall:
+        return onInstallPhase(peer, signal.phase)
       default:
         return unreachable(signal)
     }

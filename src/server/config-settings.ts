@@ -168,6 +168,24 @@ const STORE_KEYS: { readonly [Field in keyof StoreConfig]: StoreSetting } = {
     'count',
     'Looks after which fewer entries than the threshold are compacted too.',
   ],
+  concurrentSendSnapLimit: [
+    'server.concurrent-send-snap-limit',
+    'count',
+    'Snapshots that are sent at once. tikv-server allows 32; here they share one thread with requests.',
+    1,
+  ],
+  concurrentRecvSnapLimit: [
+    'server.concurrent-recv-snap-limit',
+    'count',
+    'Snapshots that are received at once; more are told to wait.',
+    1,
+  ],
+  snapIoMaxBytesPerSec: [
+    'server.snap-io-max-bytes-per-sec',
+    'size',
+    'Snapshot bytes that leave this store in a second.',
+    KIB,
+  ],
   pdHeartbeatTickIntervalMs: [
     'raftstore.pd-heartbeat-tick-interval',
     'duration',

@@ -39,6 +39,11 @@ export interface StoreConfig {
   readonly raftLogGcSizeLimit: number
   /** Looks after which fewer entries than the threshold are compacted too. */
   readonly raftLogReserveMaxTicks: number
+  /** Snapshots that are sent at once; twice as many sets of files are kept for it. */
+  readonly concurrentSendSnapLimit: number
+  readonly concurrentRecvSnapLimit: number
+  /** Snapshot bytes that leave this store in a second. */
+  readonly snapIoMaxBytesPerSec: number
   readonly pdHeartbeatTickIntervalMs: number
   readonly pdStoreHeartbeatTickIntervalMs: number
   // [raft-engine]
@@ -72,6 +77,9 @@ export function defaultStoreConfig(): StoreConfig {
     raftLogGcCountLimit: 196_608,
     raftLogGcSizeLimit: 192 * MIB,
     raftLogReserveMaxTicks: 6,
+    concurrentSendSnapLimit: 4,
+    concurrentRecvSnapLimit: 8,
+    snapIoMaxBytesPerSec: 100 * MIB,
     pdHeartbeatTickIntervalMs: 60_000,
     pdStoreHeartbeatTickIntervalMs: 10_000,
     raftLogSegmentBytes: 64 * MIB,

@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import type { ApplyResult } from '../../src/apply/port.ts'
+import type { ApplyResult, SnapshotResult } from '../../src/apply/port.ts'
 import { PolyraftError } from '../../src/base/errors.ts'
 import { silentLogger } from '../../src/base/logger.ts'
 import { ColumnFamily, type SharedKvEngine } from '../../src/engine/port.ts'
@@ -17,6 +17,7 @@ let engine: SharedKvEngine
 let pool: ApplyPool
 let results: ApplyResult[]
 let failures: Error[]
+let snapshots: SnapshotResult[]
 let onEvent: () => void
 
 beforeEach(async () => {
@@ -24,6 +25,7 @@ beforeEach(async () => {
   engine = await openRocksDb({ dir })
   results = []
   failures = []
+  snapshots = []
   onEvent = () => {}
 })
 
@@ -37,10 +39,15 @@ function open(workers: number): ApplyPool {
   pool = new ApplyPool({
     workers,
     engineHandle: engine.handle,
+    snapshotDir: join(dir, 'snap'),
     logger: silentLogger,
     events: {
       onApplied(round) {
         results.push(...round)
+        onEvent()
+      },
+      onSnapshot(result) {
+        snapshots.push(result)
         onEvent()
       },
       onFailed(error) {
@@ -176,9 +183,11 @@ describe('ApplyPool', () => {
     pool = new ApplyPool({
       workers: 1,
       engineHandle: 0n,
+      snapshotDir: dir,
       logger: silentLogger,
       events: {
         onApplied: () => {},
+        onSnapshot: () => {},
         onFailed(error) {
           failures.push(error)
           onEvent()

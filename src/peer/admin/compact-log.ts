@@ -38,12 +38,15 @@ export function proposeCompactLog(peer: Peer): void {
 function viewOf(peer: Peer): LogGcView {
   const { raft } = peer
   let replicated = raft.persistedIndex
-  let snapshot = Number.POSITIVE_INFINITY
+  let snapshot = peer.source.floor
   for (const { id } of peer.region.peers) {
     const progress = raft.progressOf(id)
     if (progress === undefined || id === peer.self.id) continue
-    const receives = progress.state === ProgressState.Snapshot && progress.recentActive
-    if (receives) snapshot = Math.min(snapshot, progress.pendingSnapshot)
+    // A snapshot is on its way, or was taken a moment ago: entries are next that it has not confirmed.
+    const receives = progress.state !== ProgressState.Replicate && progress.recentActive
+    if (receives && progress.next - 1 > progress.match) {
+      snapshot = Math.min(snapshot, progress.next - 1)
+    }
     replicated = Math.min(replicated, progress.match)
   }
   return {

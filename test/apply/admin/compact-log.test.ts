@@ -19,6 +19,7 @@ beforeEach(() => {
     clock: new ManualClock(),
     events: {
       onApplied: (round) => results.push(...round),
+      onSnapshot: () => {},
       onFailed: (error) => failures.push(error),
     },
   })
