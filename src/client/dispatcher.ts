@@ -144,8 +144,10 @@ export class Dispatcher implements ResponseSink {
     request.version = region.epoch.version
     request.peerId = entry.leader.id
     request.storeId = entry.leader.storeId
-    // The server must not execute what the caller has been told has failed.
-    request.durationMsMax = Math.max(1, Math.ceil(call.deadlineMs - nowMs))
+    // The server must not execute what the caller was told has failed, nor an attempt long after
+    // the next one took its place: by then the caller may have written something newer.
+    const leftMs = Math.min(call.deadlineMs - nowMs, ATTEMPT_MS_MAX)
+    request.durationMsMax = Math.max(1, Math.ceil(leftMs))
     call.link = link
     call.attempts++
     call.sentAtMs = nowMs

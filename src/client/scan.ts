@@ -4,11 +4,13 @@
  *
  *   forward   cursor ▶ . . . . end      a page covers [cursor, min(end, region end))
  *   reverse   start . . . . ◀ cursor    a page covers [max(start, region start), cursor)
+ *
+ * A page whose answer would be too large for the store is asked for again with half the rows.
  */
 import { compareBytes } from '../base/bytes.ts'
 import type { PolyraftError } from '../base/errors.ts'
 import { SCAN_BYTES_MAX } from '../base/limits.ts'
-import { RawKind, RawRequest, type RawResponse } from '../protocol/raw.ts'
+import { RawKind, RawRequest, type RawResponse, SCAN_ANSWER_TOO_LARGE } from '../protocol/raw.ts'
 import type { Region } from '../region/region.ts'
 import type { Call, Reject, Settler } from './call.ts'
 import type { Dispatcher } from './dispatcher.ts'
@@ -20,12 +22,16 @@ import type { Row, Scan } from './kv-client.ts'
  * may count a little differently, so half of its limit is enough to ask again.
  */
 const CUT_BYTES_MIN = SCAN_BYTES_MAX / 2
+/** A page below it leaves room for one of twice the rows. */
+const GROW_BYTES_MAX = SCAN_BYTES_MAX / 4
 const ZERO = Buffer.from([0])
 
 interface Page {
   readonly rows: Row[]
   /** Where the next page begins; undefined = the range is done. */
   readonly cursor: Buffer | undefined
+  /** Rows to ask for next: fewer after an answer that was too large, then slowly more again. */
+  readonly nextRows: number
 }
 
 export class RegionScan implements Scan {
@@ -42,13 +48,14 @@ export class RegionScan implements Scan {
   }
 
   async *pages(): AsyncGenerator<readonly Row[], void, undefined> {
-    const range = this.#range
-    let left = range.limit
-    let next = this.#isEmpty() ? undefined : this.#fetch(this.#firstCursor(), left)
+    const { limit, pageRows } = this.#range
+    let left = limit
+    let next = this.#isEmpty() ? undefined : this.#fetch(this.#firstCursor(), left, pageRows)
     while (next !== undefined) {
       const page: Page = await next
+      const { cursor, nextRows } = page
       left -= page.rows.length
-      next = page.cursor === undefined || left <= 0 ? undefined : this.#fetch(page.cursor, left)
+      next = cursor === undefined || left <= 0 ? undefined : this.#fetch(cursor, left, nextRows)
       // Should the consumer leave before it asks for that page, its failure concerns nobody.
       next?.catch(() => {})
       if (page.rows.length > 0) yield page.rows
@@ -64,32 +71,51 @@ export class RegionScan implements Scan {
     return this.#range.reverse ? this.#range.end : this.#range.start
   }
 
-  #fetch(cursor: Buffer, left: number): Promise<Page> {
+  #fetch(cursor: Buffer, left: number, rows: number): Promise<Page> {
     return new Promise((resolve, reject) => {
-      const dispatcher = this.#dispatcher
-      const nowMs = dispatcher.nowMs()
-      const request = new RawRequest(RawKind.Scan, dispatcher, 0)
-      request.cf = this.#range.cf
-      request.key = cursor
-      request.limit = Math.min(left, this.#range.pageRows)
-      request.keyOnly = this.#range.keysOnly
-      request.reverse = this.#range.reverse
-      const call = dispatcher.take(nowMs + dispatcher.timeoutMs)
-      call.settler = new PageSettler(this.#range, resolve, reject)
-      dispatcher.submit(call, request, nowMs)
+      const rowsMax = Math.min(left, rows)
+      new PageFetch(this.#dispatcher, this.#range, cursor, rowsMax, resolve, reject).submit()
     })
   }
 }
 
-class PageSettler implements Settler {
+class PageFetch implements Settler {
+  #dispatcher: Dispatcher
   #range: ScanRange
+  #cursor: Buffer
+  #rows: number
   #resolve: (page: Page) => void
   #reject: Reject
 
-  constructor(range: ScanRange, resolve: (page: Page) => void, reject: Reject) {
+  constructor(
+    dispatcher: Dispatcher,
+    range: ScanRange,
+    cursor: Buffer,
+    rows: number,
+    resolve: (page: Page) => void,
+    reject: Reject,
+  ) {
+    this.#dispatcher = dispatcher
     this.#range = range
+    this.#cursor = cursor
+    this.#rows = rows
     this.#resolve = resolve
     this.#reject = reject
+  }
+
+  /** Throws when the client is closed or full. */
+  submit(): void {
+    const dispatcher = this.#dispatcher
+    const nowMs = dispatcher.nowMs()
+    const request = new RawRequest(RawKind.Scan, dispatcher, 0)
+    request.cf = this.#range.cf
+    request.key = this.#cursor
+    request.limit = this.#rows
+    request.keyOnly = this.#range.keysOnly
+    request.reverse = this.#range.reverse
+    const call = dispatcher.take(nowMs + dispatcher.timeoutMs)
+    call.settler = this
+    dispatcher.submit(call, request, nowMs)
   }
 
   fit(_call: Call, request: RawRequest, region: Region): void {
@@ -109,11 +135,25 @@ class PageSettler implements Settler {
     const cut = rows.length >= request.limit || (rows.length > 0 && bytes >= CUT_BYTES_MIN)
     const last = rows.at(-1)
     const cursor = cut && last !== undefined ? after(last[0], request.reverse) : request.endKey
-    this.#resolve({ rows, cursor: this.#isDone(cursor) ? undefined : cursor })
+    this.#resolve({
+      rows,
+      cursor: this.#isDone(cursor) ? undefined : cursor,
+      nextRows:
+        bytes <= GROW_BYTES_MAX ? Math.min(this.#rows * 2, this.#range.pageRows) : this.#rows,
+    })
   }
 
   fail(error: PolyraftError): void {
-    this.#reject(error)
+    if (this.#rows === 1 || !error.message.startsWith(SCAN_ANSWER_TOO_LARGE)) {
+      this.#reject(error)
+      return
+    }
+    this.#rows = Math.ceil(this.#rows / 2)
+    try {
+      this.submit()
+    } catch (refusal) {
+      this.#reject(refusal)
+    }
   }
 
   #isDone(cursor: Buffer): boolean {

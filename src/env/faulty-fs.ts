@@ -5,13 +5,27 @@
 import type { DirectoryLock, FileHandle, FileSystem, OpenMode } from './port.ts'
 import { systemError } from './system-error.ts'
 
-export type FaultyOperation = 'create' | 'read' | 'write' | 'sync' | 'remove' | 'sync-directory'
+export type FaultyOperation =
+  | 'create'
+  | 'read'
+  | 'write'
+  | 'sync'
+  | 'truncate'
+  | 'rename'
+  | 'remove'
+  | 'sync-directory'
 
 export class FaultyFileSystem implements FileSystem {
   readonly shared = false
   readonly #inner: FileSystem
   /** Bytes that may still be written before the disk is full. */
   freeBytes = Number.POSITIVE_INFINITY
+  /**
+   * Operations that change something after which the machine stops: from then on everything fails
+   * with EIO, and nothing reaches the disk any more. For cutting a history at each of them in turn.
+   */
+  stopAfter = Number.POSITIVE_INFINITY
+  #operations = 0
   readonly #faults = new Map<FaultyOperation, { after: number; code: string }>()
   /** Operations that were let through or failed, by kind. */
   readonly counts: Record<FaultyOperation, number> = {
@@ -19,6 +33,8 @@ export class FaultyFileSystem implements FileSystem {
     read: 0,
     write: 0,
     sync: 0,
+    truncate: 0,
+    rename: 0,
     remove: 0,
     'sync-directory': 0,
   }
@@ -30,6 +46,15 @@ export class FaultyFileSystem implements FileSystem {
   /** The operation fails once with `code`, after `after` more successful ones. */
   failOnce(operation: FaultyOperation, code: string, after = 0): void {
     this.#faults.set(operation, { after, code })
+  }
+
+  /** Operations that changed something. */
+  get operations(): number {
+    return this.#operations
+  }
+
+  get stopped(): boolean {
+    return this.#operations >= this.stopAfter
   }
 
   open(path: string, mode: OpenMode): FileHandle {
@@ -50,6 +75,7 @@ export class FaultyFileSystem implements FileSystem {
   }
 
   rename(from: string, to: string): void {
+    this.check('rename', from)
     this.#inner.rename(from, to)
   }
 
@@ -68,6 +94,8 @@ export class FaultyFileSystem implements FileSystem {
   }
 
   check(operation: FaultyOperation, path: string): void {
+    if (this.stopped) throw systemError('EIO', `${operation} '${path}': the machine has stopped`)
+    if (operation !== 'read') this.#operations++
     this.counts[operation]++
     const fault = this.#faults.get(operation)
     if (fault === undefined) return
@@ -110,6 +138,7 @@ class FaultyFile implements FileHandle {
   }
 
   truncate(size: number): void {
+    this.#owner.check('truncate', this.path)
     this.#inner.truncate(size)
   }
 

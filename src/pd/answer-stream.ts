@@ -55,8 +55,15 @@ export class AnswerStream<Request, Response> {
 
   #drained(): Promise<void> {
     return new Promise((resolve) => {
-      this.#call.once('drain', resolve)
-      this.#call.once('close', resolve)
+      const call = this.#call
+      // Both go with the first: the stream lives as long as its client.
+      const done = (): void => {
+        call.off('drain', done)
+        call.off('close', done)
+        resolve()
+      }
+      call.on('drain', done)
+      call.on('close', done)
     })
   }
 }

@@ -4,11 +4,12 @@
  * beside the old one and put in its place by rename, so at every moment one complete file exists.
  * Puts that arrive during a write share the next one, and its fsync.
  */
-import { type FileHandle, mkdir, open, readFile, rename, rm } from 'node:fs/promises'
+import { type FileHandle, open, readFile, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { errorMessage, PolyraftError, systemErrorCode } from '../base/errors.ts'
 import { MIB } from '../base/limits.ts'
 import type { Logger } from '../base/logger.ts'
+import { makeDirectory } from '../base/make-directory.ts'
 import { decodeJournal, encodeRecord, FILE_HEADER } from './journal-format.ts'
 import { applyWrites, type PdStorage, type PdWrite } from './storage.ts'
 
@@ -137,7 +138,7 @@ export class FilePdStorage implements PdStorage {
 /** Needed before the directory can be locked, so before a storage is opened. */
 export async function makeDataDir(dir: string): Promise<void> {
   try {
-    await mkdir(dir, { recursive: true })
+    await makeDirectory(dir)
   } catch (error) {
     throw unusable(dir, error)
   }

@@ -46,6 +46,8 @@ export interface PdChannelOptions {
   /** For one call, its repetitions included. Default 5 s. */
   readonly timeoutMs?: number | undefined
   readonly credentials?: ChannelCredentials | undefined
+  /** Ends the search for a leader at the start; a channel that was made is closed by close(). */
+  readonly signal?: AbortSignal | undefined
 }
 
 /** What a call sends; the channel adds the header. */
@@ -67,7 +69,8 @@ export class PdChannel {
     this.clusterId = found.clusterId
     this.timeoutMs = options.timeoutMs ?? TIMEOUT_MS_DEFAULT
     this.#endpoints = endpoints
-    this.#options = options
+    // The signal is about the first search for a leader only.
+    this.#options = { ...options, signal: undefined }
     this.#address = found.leader
     this.#members = found.members
     this.#client = newClient(found.leader, options)
@@ -82,13 +85,17 @@ export class PdChannel {
     const addresses = endpoints.map(addressOf)
     if (addresses.length === 0) throw new PolyraftError('ConfigInvalid', 'no PD endpoint is given')
     const deadline = Date.now() + (options.timeoutMs ?? TIMEOUT_MS_DEFAULT)
+    let trouble: unknown
     for (;;) {
       try {
         const found = await findLeader(addresses, options, deadline)
         return new PdChannel(addresses, options, found)
       } catch (error) {
         if (!isTransportError(error)) throw error
-        if (Date.now() + BACKOFF_MS_MIN >= deadline) throw unavailable(addresses, error)
+        mustNotBeAborted(options.signal)
+        // That the time is up, the last try always says; an earlier one may know why.
+        if (trouble === undefined || !isTimeout(error)) trouble = error
+        if (Date.now() + BACKOFF_MS_MIN >= deadline) throw unavailable(addresses, trouble)
         await delay(BACKOFF_MS_MIN)
       }
     }
@@ -207,19 +214,30 @@ async function findLeader(
     const address = addresses[i]!
     const shareMs = Math.max(0, deadline - Date.now()) / (addresses.length - i)
     const client = newClient(address, options)
+    const calls = new Set<ClientUnaryCall>()
+    const onAbort = (): void => {
+      for (const call of calls) call.cancel()
+    }
+    options.signal?.addEventListener('abort', onAbort)
     try {
+      mustNotBeAborted(options.signal)
       const request = { header: undefined }
       const tryUntil = Date.now() + shareMs
-      const response = await callOnce(client, pdMethods.getMembers, request, tryUntil, new Set())
+      const response = await callOnce(client, pdMethods.getMembers, request, tryUntil, calls)
       return foundIn(response, address)
     } catch (error) {
       if (!isTransportError(error)) throw refusal(error)
       trouble = error
     } finally {
+      options.signal?.removeEventListener('abort', onAbort)
       client.close()
     }
   }
   throw trouble
+}
+
+function mustNotBeAborted(signal: AbortSignal | undefined): void {
+  if (signal?.aborted) throw new PolyraftError('Closed', 'the search for PD was given up')
 }
 
 function foundIn(response: GetMembersResponse, asked: string): Found {
@@ -284,6 +302,10 @@ function isTransportError(error: unknown): boolean {
   return TRANSPORT_STATUS.has((error as Partial<ServiceError>).code ?? -1)
 }
 
+function isTimeout(error: unknown): boolean {
+  return (error as Partial<ServiceError>).code === status.DEADLINE_EXCEEDED
+}
+
 function refusal(error: unknown): unknown {
   const code = (error as Partial<ServiceError>).code
   if (error instanceof PolyraftError || typeof code !== 'number') return error
@@ -295,8 +317,15 @@ function refusal(error: unknown): unknown {
 function unavailable(endpoints: readonly string[], cause: unknown): PolyraftError {
   return new PolyraftError(
     'Unavailable',
-    `no PD answers at ${endpoints.join(', ')}: ${errorMessage(cause)}`,
+    `no PD answers at ${endpoints.join(', ')}: ${reason(cause)}`,
     { endpoints },
     { cause },
   )
+}
+
+/** Without what gRPC wraps around it. */
+function reason(error: unknown): string {
+  return errorMessage(error)
+    .replace(/^\d+ [A-Z_]+: (No connection established\. Last error: (Error: )?)?/, '')
+    .replace(/\.? Resolution note: $/, '')
 }

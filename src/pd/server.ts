@@ -1,4 +1,5 @@
 /** A placement driver process: data directory, PdCore, and a gRPC server in front of it. */
+import { createServer } from 'node:net'
 import { Server, ServerCredentials, type ServerOptions } from '@grpc/grpc-js'
 import type { Clock, Random } from '../base/clock.ts'
 import { errorMessage, PolyraftError } from '../base/errors.ts'
@@ -105,8 +106,9 @@ class PdGrpcServer implements PdServer {
     addHealthService(this.#server, () => core.healthy)
   }
 
-  listen(): Promise<void> {
+  async listen(): Promise<void> {
     const { clientAddr, credentials } = this.#options
+    await mustBeFree(clientAddr)
     return new Promise((resolve, reject) => {
       const secure = credentials ?? ServerCredentials.createInsecure()
       this.#server.bindAsync(clientAddr, secure, (error, port) => {
@@ -171,4 +173,17 @@ function bindError(address: string, error: Error): PolyraftError {
     : new PolyraftError('ConfigInvalid', `cannot listen on ${address}: ${errorMessage(error)}`, {
         address,
       })
+}
+
+/** gRPC would tell of a port in use on standard error too, which may be that of a user's program. */
+function mustBeFree(address: string): Promise<void> {
+  const at = address.lastIndexOf(':')
+  const host = address.slice(0, at).replace(/^\[|\]$/g, '')
+  const probe = createServer()
+  return new Promise((resolve, reject) => {
+    probe.once('error', (error) => reject(bindError(address, error)))
+    probe.listen({ host, port: Number(address.slice(at + 1)), exclusive: true }, () => {
+      probe.close(() => resolve())
+    })
+  })
 }

@@ -14,8 +14,9 @@ export function decideReads(peer: Peer, nowMs: number): void {
   if (peer.roundReads.length > 0) {
     const requests = peer.roundReads
     peer.roundReads = []
-    if (canReadLocally(peer, nowMs)) runReads(peer, requests)
-    else for (const request of requests) peer.reads.add(request)
+    if (!canReadLocally(peer, nowMs)) for (const request of requests) peer.reads.add(request)
+    else if (mayLagBehindReplicas(peer)) peer.reads.addConfirmed(peer.raft.commitIndex, requests)
+    else runReads(peer, requests)
   }
   if (peer.reads.hasOpen) issueReadIndex(peer, nowMs)
 }
@@ -27,6 +28,15 @@ function canReadLocally(peer: Peer, nowMs: number): boolean {
     return false
   }
   return true
+}
+
+/**
+ * What clients know through this leader, it has applied. But a follower may be ahead of it, and show
+ * what is committed to a client that then asks here: so once followers read, what is committed is
+ * waited for.
+ */
+function mayLagBehindReplicas(peer: Peer): boolean {
+  return peer.servesReplicas && peer.appliedIndex < peer.raft.commitIndex
 }
 
 function runReads(peer: Peer, requests: readonly RawRequest[]): void {

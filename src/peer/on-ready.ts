@@ -50,6 +50,7 @@ function onRoleChange(peer: Peer, state: SoftState): void {
     )
     reportRegion(peer)
   } else {
+    peer.servesReplicas = false
     failReads(peer)
     abandonSnapshots(peer)
     for (const request of peer.writes.length > 0 ? peer.writes.takeRequests() : []) {

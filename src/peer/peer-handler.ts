@@ -89,7 +89,7 @@ export class PeerHandler {
         return
       }
       case PeerTag.TransferAway:
-        return transferAway(peer)
+        return transferAway(peer, this.#nowMs)
       case PeerTag.Campaign:
         if (!peer.isLeader) peer.raft.campaign()
         return

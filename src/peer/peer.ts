@@ -52,7 +52,7 @@ export interface PeerOptions {
   readonly region: Region
   readonly applyState: ApplyState
   readonly mailboxCapacity: number
-  /** Created by a bootstrap just now, so it can have promised its vote to nobody. */
+  /** Created by a bootstrap just now, so its vote is promised to nobody. */
   readonly fresh: boolean
   /** A snapshot whose installation a restart interrupted. */
   readonly install?: Install
@@ -70,13 +70,13 @@ export class Peer implements Fsm<PeerMessage> {
   readonly proposals = new ProposalQueue()
   readonly persist = new PersistQueue()
   readonly lease: Lease
-  readonly reads = new PendingReads()
+  readonly reads: PendingReads
   /** Reads of this round, decided at its end with one look at the clock. */
   roundReads: RawRequest[] = []
+  /** Leading, it was asked for read indexes by followers. */
+  servesReplicas = false
   appliedIndex: LogIndex
   appliedTerm: Term
-  /** Until then this peer votes for nobody: before a restart it may have backed a leader's lease. */
-  readonly votesFromMs: number
   /** Monotonic time of the last message of each peer, while leading. */
   readonly heardMs = new Map<PeerId, number>()
   traffic = new Traffic()
@@ -105,11 +105,10 @@ export class Peer implements Fsm<PeerMessage> {
     this.self = self
     this.region = region
     this.writes = new PendingWrites(config.raftEntryMaxSize)
+    this.reads = new PendingReads(ports.random)
     this.lease = new Lease(config.raftStoreMaxLeaderLeaseMs)
     this.appliedIndex = applyState.appliedIndex
     this.appliedTerm = applyState.appliedTerm
-    const electionMs = config.raftBaseTickIntervalMs * config.raftElectionTimeoutTicks
-    this.votesFromMs = options.fresh ? 0 : ports.clock.monotonicMs() + electionMs
     this.handedOverIndex = applyState.appliedIndex
     this.source = new SnapshotSource((data) => ports.snapshots.release(data))
     this.install = options.install
@@ -129,6 +128,7 @@ export class Peer implements Fsm<PeerMessage> {
       this.storage,
       ports.random,
     )
+    if (options.fresh) this.raft.assumeNoPromises()
     // Followers learn it with the next append or heartbeat: a message less for each entry and follower.
     this.raft.skipCommitBroadcast(true)
   }

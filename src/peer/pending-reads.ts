@@ -8,10 +8,12 @@
  * - A read joins only a batch that has not been issued yet: a batch in flight may have an index that
  *   is too low for it.
  * - Contexts are never used twice, not even for a retry: a late answer to the first attempt must not
- *   confirm the second.
+ *   confirm the second. Nor does a restarted peer use those of its earlier run, whose answers may
+ *   still be on their way with an index that is too low.
  * - Batches are confirmed in order: an answer to a later one confirms the earlier ones too.
  */
 import { EMPTY_BYTES, readU64LE, writeU64LE } from '../base/bytes.ts'
+import type { Random } from '../base/clock.ts'
 import type { LogIndex } from '../base/ids.ts'
 import { Ring } from '../base/ring.ts'
 import type { RawRequest } from '../protocol/raw.ts'
@@ -30,10 +32,17 @@ interface ConfirmedBatch {
 const CONTEXT_BYTES = 8
 
 export class PendingReads {
+  readonly #contextFirst: number
   #open: RawRequest[] = []
   readonly #issued = new Ring<ReadBatch>(4)
   readonly #confirmed = new Ring<ConfirmedBatch>(4)
-  #contextNext = 1
+  #contextNext: number
+
+  /** Contexts begin at a random number: those of an earlier run of this peer mean nothing here. */
+  constructor(random: Random) {
+    this.#contextFirst = random.below(2 ** 31) * 2 ** 21 + random.below(2 ** 21) + 1
+    this.#contextNext = this.#contextFirst
+  }
 
   get length(): number {
     return this.#open.length + this.#issued.length + this.#confirmed.length
@@ -49,6 +58,11 @@ export class PendingReads {
 
   add(request: RawRequest): void {
     this.#open.push(request)
+  }
+
+  /** These may run at `index`: nothing else has to be asked. */
+  addConfirmed(index: LogIndex, requests: readonly RawRequest[]): void {
+    this.#confirmed.push({ index, requests })
   }
 
   /** Closes the open batch and returns the context to ask raft with. */
@@ -79,6 +93,7 @@ export class PendingReads {
   onReadState(context: Uint8Array, index: LogIndex): number | undefined {
     if (context.length !== CONTEXT_BYTES) return undefined
     const number = readU64LE(Buffer.from(context), 0)
+    if (number < this.#contextFirst || number >= this.#contextNext) return undefined
     let issuedMs: number | undefined
     for (let head = this.#issued.peek(); head !== undefined; head = this.#issued.peek()) {
       if (head.context > number) break

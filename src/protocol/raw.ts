@@ -102,6 +102,12 @@ export function valueResponse(value: Buffer | undefined): RawResponse {
   return { regionError: undefined, error: '', value, pairs: NO_BUFFERS }
 }
 
+/**
+ * How the error of a scan begins whose answer grew beyond SCAN_BYTES_MAX: the client asks again for
+ * fewer rows. One row always fits.
+ */
+export const SCAN_ANSWER_TOO_LARGE = 'scan answer is larger than'
+
 export function pairsResponse(pairs: readonly Buffer[]): RawResponse {
   return { regionError: undefined, error: '', value: undefined, pairs }
 }

@@ -6,7 +6,7 @@ import { asBuffer } from '../base/bytes.ts'
 import type { PeerId } from '../base/ids.ts'
 import { decodeConfChange } from './conf-change-codec.ts'
 import type { Membership } from './confchange/membership.ts'
-import type { ProgressStatus } from './status.ts'
+import type { LeaderStatus, ProgressStatus, Status } from './status.ts'
 import { ProgressState } from './tracker/progress.ts'
 import {
   type ConfChangeSingle,
@@ -17,6 +17,7 @@ import {
   type HardState,
   type Message,
   MessageType,
+  type ReadState,
   type Snapshot,
   type SoftState,
   StateRole,
@@ -131,6 +132,11 @@ export function describeSoftState(state: SoftState): string {
   return `Lead:${state.leaderId} State:${ROLE_NAMES[state.role]}`
 }
 
+/** Reads with this context may run at this index. */
+export function describeReadState({ index, context }: ReadState): string {
+  return `Index:${index} Context:${JSON.stringify(asBuffer(context).toString('latin1'))}`
+}
+
 /** One line; several entries, or a snapshot, take lines of their own. */
 export function describeMessage(message: Message): string {
   const { entries, snapshot } = message
@@ -157,4 +163,32 @@ export function describeProgress(progress: ProgressStatus): string {
     text += ` inflight=${progress.inflight}${progress.inflightIsFull ? '[full]' : ''}`
   }
   return text
+}
+
+/** Several lines: the replica, its membership, and what it knows of each member. */
+export function describeStatus(status: Status): string {
+  const { log, leader } = status
+  const head =
+    `${status.id}: ${ROLE_NAMES[status.role]} Term:${status.term} Vote:${status.vote} ` +
+    `Lead:${status.leaderId}${status.isVoteLocked ? ' promised' : ''}`
+  const indexes =
+    `log ${log.first}..${log.last} persisted=${log.persisted} commit=${log.commit} ` +
+    `handedOut=${log.handedOut} applied=${log.applied}` +
+    (log.pendingSnapshot > 0 ? ` pendingSnap=${log.pendingSnapshot}` : '')
+  const lines = [head, indexes, describeConfState(status.confState)]
+  if (leader !== undefined) {
+    lines.push(describeLeader(leader))
+    for (const progress of leader.progress) {
+      lines.push(`${progress.id}: ${describeProgress(progress)}`)
+    }
+  }
+  return lines.join('\n')
+}
+
+function describeLeader(leader: LeaderStatus): string {
+  let text = `leads from ${leader.termStartIndex}, uncommitted ${leader.uncommittedBytes} bytes`
+  if (leader.waitingReads > 0) text += `, ${leader.waitingReads} reads wait`
+  if (leader.hasPendingConfChange) text += `, membership change at ${leader.pendingConfIndex}`
+  if (leader.leadTransferee > 0) text += `, hands over to ${leader.leadTransferee}`
+  return leader.inLease ? `${text}, in lease` : text
 }

@@ -106,8 +106,15 @@ export function refuseConfChange(raft: Raft, change: ConfChangeV2): ConfChangeRe
 /** Leaves a joint state that wants to be left, once the change that entered it is applied. */
 export function maybeAutoLeave(raft: Raft): void {
   if (!raft.membership.autoLeave || raft.log.applied < raft.pendingConfIndex) return
-  // While leadership moves this is refused; the next applied entry, or the next leader, tries again.
+  // While leadership moves this is refused: the next leader tries again, or giveUpTransfer.
   propose(raft, EntryType.ConfChangeV2, EMPTY_BYTES)
+}
+
+/** Leads on, and makes up for what a transfer under way had refused. */
+function giveUpTransfer(raft: Raft): void {
+  if (raft.leadTransferee === NO_ID) return
+  raft.leadTransferee = NO_ID
+  maybeAutoLeave(raft)
 }
 
 /** True when something was done. */
@@ -117,9 +124,9 @@ export function tickLeader(raft: Raft): boolean {
   let acted = false
   if (raft.electionElapsed >= raft.config.electionTick) {
     raft.electionElapsed = 0
-    // The transfer took too long: lead on.
-    raft.leadTransferee = NO_ID
     if (raft.config.checkQuorum && !maybeKeepOffice(raft)) return true
+    // It took too long: lead on.
+    giveUpTransfer(raft)
     acted = true
   }
   if (raft.heartbeatElapsed < raft.config.heartbeatTick) return acted
@@ -145,7 +152,7 @@ function maybeKeepOffice(raft: Raft): boolean {
 export function onTransferLeader(raft: Raft, progress: Progress): void {
   const to: PeerId = progress.id
   if (progress.isLearner || raft.leadTransferee === to) return
-  raft.leadTransferee = NO_ID
+  giveUpTransfer(raft)
   if (to === raft.id) return
   // It has one election time-out to succeed.
   raft.electionElapsed = 0

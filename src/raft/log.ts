@@ -154,6 +154,8 @@ export class Log {
     this.lastIndex = index
     this.lastTerm = term
     this.pendingSnapshot = index
+    // What was being fetched is in the snapshot.
+    this.#fetchingCommitted = false
   }
 
   get hasCommitted(): boolean {

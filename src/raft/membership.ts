@@ -5,7 +5,7 @@ import { changeMembership } from './confchange/changer.ts'
 import { isVoter, type Membership, toConfState } from './confchange/membership.ts'
 import type { Raft } from './raft.ts'
 import { answerConfirmedReads } from './reads.ts'
-import { broadcastAppend, maybeCommit, maybeSendAppend } from './replication.ts'
+import { broadcastAppend, maybeCommit, maybeSendAppend, shareCommit } from './replication.ts'
 import { type ConfChangeV2, type ConfState, StateRole } from './types.ts'
 
 /** Applies a committed change. Proposing checked it, so that a refusal here is a broken invariant. */
@@ -27,7 +27,10 @@ function onLeaderSwitched(raft: Raft): void {
   // A newcomer is probed at the last entry, and counts as active until it had its chance to answer.
   tracker.reconcile(raft.membership, Math.max(raft.log.lastIndex, 1), true)
   if (!isVoter(raft.membership, raft.id)) {
-    if (raft.config.stepDownOnRemoval) raft.becomeFollower(raft.term, NO_ID)
+    if (!raft.config.stepDownOnRemoval) return
+    // Its last word: without it the others may not learn in time that they can do without its vote.
+    shareCommit(raft)
+    raft.becomeFollower(raft.term, NO_ID)
     return
   }
   if (raft.membership.voters.length === 0) return

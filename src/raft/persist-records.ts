@@ -33,6 +33,10 @@ export interface Persisted {
 export class PersistRecords {
   #records: PersistRecord[] | undefined = undefined
 
+  get count(): number {
+    return this.#records?.length ?? 0
+  }
+
   push(
     number: ReadyNumber,
     lastIndex: LogIndex,

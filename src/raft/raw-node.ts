@@ -51,6 +51,7 @@ import {
   type HardState,
   type Message,
   MessageType,
+  ReadOnlyOption,
   type ReadState,
   type SoftState,
   StateRole,
@@ -100,9 +101,18 @@ export class RawNode {
     return tick(this.#raft)
   }
 
-  campaign(): void {
+  /**
+   * Campaigns out of turn. Not while this node owes a leader the lease that lease-based reads rest
+   * on: its own vote would break the promise. With safe reads that is up to the caller, should it
+   * keep a lease by a clock of its own.
+   */
+  campaign(): 'ok' | 'lease' {
     this.#mustBeAdvanced()
-    maybeCampaign(this.#raft, false)
+    const raft = this.#raft
+    if (raft.config.readOnlyOption === ReadOnlyOption.LeaseBased && raft.isVoteLocked)
+      return 'lease'
+    maybeCampaign(raft, false)
+    return 'ok'
   }
 
   propose(data: Uint8Array): ProposeResult {
@@ -133,7 +143,10 @@ export class RawNode {
     return 'ok'
   }
 
-  /** To be called for each membership change among the applied entries, in their order. */
+  /**
+   * To be called for each membership change among the applied entries, in their order; but not for
+   * one below `firstIndex`, which a snapshot has overtaken meanwhile and its membership contains.
+   */
   applyConfChange(change: ConfChangeV2): ConfState {
     this.#mustBeAdvanced()
     return applyConfChange(this.#raft, change)
@@ -223,7 +236,7 @@ export class RawNode {
       commitIndex: commits ? raft.log.commit : undefined,
       messages: this.#takeMessages(),
       persistedMessages: this.#takePersistedMessages(),
-      mustSync: votes || unstable.length > 0,
+      mustSync: votes || unstable.length > 0 || unstable.snapshot !== undefined,
     }
   }
 

@@ -28,7 +28,7 @@ export interface Ready {
   readonly commitIndex: LogIndex | undefined
   readonly messages: readonly Message[]
   readonly persistedMessages: readonly Message[]
-  /** Something here must be fsynced (entries, or a new term or vote). */
+  /** Something here must be fsynced: entries, a snapshot, a new term or vote. */
   readonly mustSync: boolean
 }
 

@@ -20,6 +20,15 @@ export function broadcastAppend(raft: Raft): void {
   }
 }
 
+/** Tells the commit index to all whom it could be news. */
+export function shareCommit(raft: Raft): void {
+  for (const progress of raft.tracker!.all) {
+    if (progress.id !== raft.id && progress.canRaiseCommit(raft.log.commit)) {
+      maybeSendAppend(raft, progress, true)
+    }
+  }
+}
+
 /**
  * Sends what the follower lacks as far as its window allows; `evenEmpty` also sends an append
  * without entries, which carries the commit index or probes. False when nothing was sent. @hot

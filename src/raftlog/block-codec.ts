@@ -80,9 +80,14 @@ export class MetaReader {
     return this.#offset === this.#bytes.length
   }
 
+  /** Bytes not read yet. */
+  get left(): number {
+    return this.#bytes.length - this.#offset
+  }
+
   flags(): number {
     const flags = this.#byte()
-    if (flags === 0 || flags > ITEM_FLAGS_ALL) throw this.#corrupt(`item flags ${flags}`)
+    if (flags === 0 || flags > ITEM_FLAGS_ALL) throw this.corrupt(`item flags ${flags}`)
     return flags
   }
 
@@ -93,21 +98,21 @@ export class MetaReader {
       const byte = this.#byte()
       value += (byte & 0x7f) * scale
       if (byte < 0x80) {
-        if (!Number.isSafeInteger(value)) throw this.#corrupt('an integer above 2^53-1')
+        if (!Number.isSafeInteger(value)) throw this.corrupt('an integer above 2^53-1')
         return value
       }
       scale *= 128
     }
-    throw this.#corrupt('an integer that does not end')
+    throw this.corrupt('an integer that does not end')
   }
 
   #byte(): number {
     const byte = this.#bytes[this.#offset++]
-    if (byte === undefined) throw this.#corrupt('it ends too early')
+    if (byte === undefined) throw this.corrupt('it ends too early')
     return byte
   }
 
-  #corrupt(why: string): PolyraftError {
+  corrupt(why: string): PolyraftError {
     return new PolyraftError('Corruption', `${this.#what}: ${why}`)
   }
 }

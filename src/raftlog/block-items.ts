@@ -30,7 +30,10 @@ export interface BlockItem {
 
 const NONE: readonly number[] = []
 
-/** The block's items, or what is wrong with its bytes. */
+/**
+ * The block's items, or what is wrong with its bytes. Throws Corruption where the checksum is right
+ * and the content cannot be: nobody tore that.
+ */
 export function decodeBlock(
   bytes: Buffer,
   start: number,
@@ -69,11 +72,11 @@ function decodeItem(reader: MetaReader, frame: number): BlockItem {
   }
   const firstIndex = reader.varint()
   const count = reader.varint()
-  const terms: number[] = []
-  while (terms.length < count) {
-    const term = reader.varint()
-    for (let left = reader.varint(); left > 0; left--) terms.push(term)
-  }
+  if (firstIndex === 0) throw reader.corrupt('entries begin at index 0')
+  // Each has at least one byte behind here, so this bounds what the loops below may allocate.
+  if (count === 0 || count > reader.left) throw reader.corrupt(`${count} entries`)
+  if (!Number.isSafeInteger(firstIndex + count)) throw reader.corrupt('an index above 2^53-1')
+  const terms = decodeTerms(reader, count)
   const lengths: number[] = []
   const offsets: number[] = []
   for (let i = 0; i < count; i++) {
@@ -83,6 +86,17 @@ function decodeItem(reader: MetaReader, frame: number): BlockItem {
     frame += FRAME_HEADER_BYTES + length
   }
   return { regionId, reset, state, firstIndex, terms, lengths, offsets }
+}
+
+function decodeTerms(reader: MetaReader, count: number): number[] {
+  const terms: number[] = []
+  while (terms.length < count) {
+    const term = reader.varint()
+    const run = reader.varint()
+    if (run === 0 || run > count - terms.length) throw reader.corrupt(`a run of ${run} terms`)
+    for (let left = run; left > 0; left--) terms.push(term)
+  }
+  return terms
 }
 
 function decodeState(reader: MetaReader): ItemState {

@@ -8,11 +8,12 @@
  *
  * INVARIANTS
  * - first … last is contiguous; every index in it lies in exactly one run.
- * - A segment's liveEntries counts its entries over all indexes.
+ * - A segment's liveEntries and liveBytes count its entries over all indexes.
  * - Without entries there is no table and no run array: an idle region costs little.
  */
 import { assert } from '../base/assert.ts'
 import type { LogIndex, Term } from '../base/ids.ts'
+import { FRAME_HEADER_BYTES } from './format.ts'
 import type { Segment } from './segment.ts'
 
 interface Run {
@@ -33,6 +34,7 @@ export class EntryIndex {
   /** Position of the first entry's pair, in pairs. */
   #head = 0
   #runs: readonly Run[] = NO_RUNS
+  #liveBytes = 0
 
   constructor(first: LogIndex) {
     this.#first = first
@@ -53,6 +55,11 @@ export class EntryIndex {
   /** Of the table and the runs, without object headers. */
   get bytes(): number {
     return this.#table.byteLength + this.#runs.length * 24
+  }
+
+  /** Of all frames on disk. */
+  get liveBytes(): number {
+    return this.#liveBytes
   }
 
   offset(index: LogIndex): number {
@@ -81,11 +88,40 @@ export class EntryIndex {
     const slot = this.#slot(index) * 2
     this.#table[slot] = offset
     this.#table[slot + 1] = dataBytes
-    segment.liveEntries++
+    this.#occupy(segment, 1, FRAME_HEADER_BYTES + dataBytes)
     const run = this.#runs.at(-1)
     if (run === undefined || run.term !== term || run.segment !== segment) {
       this.#addRun({ first: index, term, segment })
     }
+  }
+
+  /** Highest index that lies in one of `segments`, which are older than all others; else undefined. */
+  lastIn(segments: ReadonlySet<Segment>): LogIndex | undefined {
+    let found: LogIndex | undefined
+    for (let i = 0; i < this.#runs.length && segments.has(this.#runs[i]!.segment); i++) {
+      found = this.#runEnd(i) - 1
+    }
+    return found
+  }
+
+  /** Entries [first, …) have copies in `segment` at `offsets`, and count as there from now on. */
+  relocate(segment: Segment, offsets: readonly number[]): void {
+    const end = this.#first + offsets.length
+    assert(end <= this.last + 1, 'relocated entries are in the index')
+    const runs: Run[] = []
+    for (let i = 0; i < this.#runs.length; i++) {
+      const run = this.#runs[i]!
+      const first = Math.max(run.first, end)
+      const isMoved = run.first < end
+      if (isMoved) runs.push({ first: run.first, term: run.term, segment })
+      if (first < this.#runEnd(i)) runs.push(isMoved ? { ...run, first } : run)
+    }
+    const bytes = this.#release(this.#first, end - 1)
+    this.#occupy(segment, offsets.length, bytes)
+    for (let i = 0; i < offsets.length; i++) {
+      this.#table[this.#slot(this.#first + i) * 2] = offsets[i]!
+    }
+    this.#runs = runs
   }
 
   /** Drops `from` and everything above it. */
@@ -103,7 +139,7 @@ export class EntryIndex {
     if (through < this.#first) return
     const dropped = Math.min(through, this.last)
     this.#release(this.#first, dropped)
-    const runs = this.#runs.filter((_, i) => this.#runEnd(i) > through)
+    const runs = this.#runs.filter((_, i) => this.#runEnd(i) > through + 1)
     this.#head = this.#count === 0 ? 0 : (this.#head + dropped - this.#first + 1) & this.#mask
     this.#count -= dropped - this.#first + 1
     this.#first = through + 1
@@ -149,14 +185,26 @@ export class EntryIndex {
     else (this.#runs as Run[]).push(run)
   }
 
-  /** Takes [from, to] off their segments' counts. */
-  #release(from: LogIndex, to: LogIndex): void {
+  #occupy(segment: Segment, entries: number, bytes: number): void {
+    segment.liveEntries += entries
+    segment.liveBytes += bytes
+    this.#liveBytes += bytes
+  }
+
+  /** Takes [from, to] off their segments' counts; answers their bytes. */
+  #release(from: LogIndex, to: LogIndex): number {
+    let released = 0
     for (let i = 0; i < this.#runs.length; i++) {
       const run = this.#runs[i]!
       const low = Math.max(run.first, from)
       const high = Math.min(this.#runEnd(i) - 1, to)
-      if (low <= high) run.segment.liveEntries -= high - low + 1
+      if (low > high) continue
+      let bytes = (high - low + 1) * FRAME_HEADER_BYTES
+      for (let index = low; index <= high; index++) bytes += this.dataBytes(index)
+      this.#occupy(run.segment, low - high - 1, -bytes)
+      released += bytes
     }
+    return released
   }
 
   #shrink(): void {

@@ -119,7 +119,26 @@ export class Fetcher {
     done: (error: Error | undefined) => void,
   ): void {
     this.#fetches++
-    const generation = region.generation
+    const { generation } = region
+    this.load(region, low, high, (loaded) => {
+      if (loaded === undefined || loaded instanceof Error) {
+        done(loaded)
+        return
+      }
+      const bytes = loaded.reduce((sum, { data }) => sum + FRAME_HEADER_BYTES + data.length, 0)
+      this.#keep({ region, generation, entries: loaded, bytes })
+      done(undefined)
+    })
+  }
+
+  /** The same for who keeps them himself. Undefined: they were replaced or moved meanwhile. */
+  load(
+    region: RegionLog,
+    low: LogIndex,
+    high: LogIndex,
+    done: (loaded: Entry[] | Error | undefined) => void,
+  ): void {
+    const { generation, placement } = region
     const plan = planFetch(this.#directory, region, low, high)
     const terms: Term[] = []
     for (let index = low; index < high; index++) terms.push(region.term(index))
@@ -127,14 +146,10 @@ export class Fetcher {
       (reply) => {
         if (this.#closed) done(closedError())
         else if (generation !== region.generation) done(undefined)
-        else if (reply instanceof Uint8Array) {
-          const entries = decodeFrames(asBuffer(reply), plan, low, terms)
-          this.#keep({ region, generation, entries, bytes: plan.totalBytes })
-          done(undefined)
-        } else {
-          // A compaction meanwhile may have deleted the file: asking again says 'compacted'.
-          done(low < region.first ? undefined : new PolyraftError(reply.code, reply.message))
-        }
+        else if (reply instanceof Uint8Array) done(decodeFrames(asBuffer(reply), plan, low, terms))
+        // A compaction or relocation meanwhile may have deleted the file: asking again tells.
+        else if (low < region.first || placement !== region.placement) done(undefined)
+        else done(new PolyraftError(reply.code, reply.message))
       },
       (error: Error) => done(this.#closed ? closedError() : error),
     )

@@ -30,6 +30,8 @@ export const FORMAT_VERSION = 1
 const SEGMENT_MAGIC = Buffer.from('polyraft')
 export const SEGMENT_HEADER_BYTES = 44
 const SEGMENT_CRC_OFFSET = 40
+/** Upper word of 2^53 - 1. */
+const U64_HIGH_WORD_MAX = 0x1f_ffff
 
 export const BLOCK_MAGIC = 0xb10c_5afe
 export const BLOCK_HEADER_BYTES = 44
@@ -80,6 +82,7 @@ export function decodeSegmentHeader(bytes: Buffer): SegmentHeader | undefined {
   if (SEGMENT_MAGIC.compare(bytes, 0, SEGMENT_MAGIC.length) !== 0) return undefined
   const crc = crc32c(bytes.subarray(0, SEGMENT_CRC_OFFSET))
   if (crc !== bytes.readUInt32LE(SEGMENT_CRC_OFFSET)) return undefined
+  if (!isSafeU64(bytes, 16) || !isSafeU64(bytes, 24) || !isSafeU64(bytes, 32)) return undefined
   return {
     version: bytes.readUInt32LE(8),
     stream: bytes.readUInt32LE(12),
@@ -121,6 +124,9 @@ export function decodeBlockHeader(
   if (bytes.readUInt32LE(start) !== BLOCK_MAGIC) return undefined
   const crc = blockHeaderCrc(bytes, start, segmentId, start)
   if (bytes.readUInt32LE(start + 4) !== crc) return undefined
+  for (let at = start + 20; at < start + BLOCK_HEADER_BYTES; at += 8) {
+    if (!isSafeU64(bytes, at)) return undefined
+  }
   return {
     metaCrc: bytes.readUInt32LE(start + 8),
     dataBytes: bytes.readUInt32LE(start + 12),
@@ -133,6 +139,11 @@ export function decodeBlockHeader(
 
 export function blockNumberAt(bytes: Buffer, start: number): number {
   return readU64LE(bytes, start + 28)
+}
+
+/** No encoder of ours writes more, so more is damage that a checksum happens to fit. */
+function isSafeU64(bytes: Buffer, offset: number): boolean {
+  return bytes.readUInt32LE(offset + 4) <= U64_HIGH_WORD_MAX
 }
 
 function blockHeaderCrc(bytes: Buffer, start: number, segmentId: number, offset: number): number {

@@ -36,6 +36,13 @@ export interface RegionLogState {
   readonly lastIndex: LogIndex
 }
 
+/** A region that keeps old segments on disk and is too large to be written again. */
+export interface CompactionWish {
+  readonly regionId: RegionId
+  /** compact() up to here sets the segments free. */
+  readonly index: LogIndex
+}
+
 export interface RaftLog {
   /** Regions that the log holds anything of. */
   regions(): RegionId[]
@@ -80,6 +87,11 @@ export interface RaftLog {
   flush(): void
   /** Lets the cache drop persisted entries up to and including `index`. */
   evict(regionId: RegionId, index: LogIndex): void
+  /**
+   * Regions without whose compaction the log would outgrow its space. Followers that still need the
+   * entries then need a snapshot. Cheap when there are none; ask now and then.
+   */
+  regionsToCompact(): CompactionWish[]
   stats(): Record<string, number>
   /** Writes what is queued, waits for it, stops the writers, releases the lock. */
   close(): Promise<void>

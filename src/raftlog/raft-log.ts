@@ -16,9 +16,10 @@ import type { DirectoryLock } from '../env/port.ts'
 import type { Entry, HardState } from '../raft/types.ts'
 import type { EntryCache } from './entry-cache.ts'
 import type { Fetcher } from './fetcher.ts'
-import type { LogWrite, RaftLog, RaftLogEvents, RegionLogState } from './port.ts'
+import type { CompactionWish, LogWrite, RaftLog, RaftLogEvents, RegionLogState } from './port.ts'
 import { Purge } from './purge.ts'
 import { RegionLog } from './region-log.ts'
+import { Rewriter } from './rewriter.ts'
 import type { Round, RoundBuilder, SequenceCounter } from './round-builder.ts'
 import type { SegmentTable } from './segment.ts'
 import type { SinkEvents, StreamSink } from './stream-sink.ts'
@@ -40,6 +41,8 @@ export interface LogParts {
   readonly events: RaftLogEvents
   readonly lock: DirectoryLock
   readonly later: RoundScheduler
+  /** Disk use from which on old segments are emptied. */
+  readonly purgeBytes: number
   /** Makes the streams; their sinks report to `events`. */
   readonly openStreams: (events: SinkEvents) => LogStream[]
 }
@@ -59,6 +62,7 @@ export class SegmentedRaftLog implements RaftLog {
   readonly #later: RoundScheduler
   readonly #streams: readonly LogStream[]
   readonly #purge: Purge
+  readonly #rewriter: Rewriter
   #failed = false
   #closed = false
   #whenIdle: (() => void) | undefined = undefined
@@ -78,6 +82,14 @@ export class SegmentedRaftLog implements RaftLog {
     this.#purge = new Purge(parts.table)
     this.#streams = parts.openStreams({
       onDurable: (stream, sequence) => this.#onDurable(stream, sequence),
+      onFailed: (error) => this.#onFailed(error),
+    })
+    this.#rewriter = new Rewriter({
+      table: parts.table,
+      regions: parts.regions,
+      fetcher: parts.fetcher,
+      purgeBytes: parts.purgeBytes,
+      builderOf: (region) => this.#streamOf(region).builder,
       onFailed: (error) => this.#onFailed(error),
     })
   }
@@ -189,6 +201,7 @@ export class SegmentedRaftLog implements RaftLog {
     if (this.#failed) return
     this.#writeRemovals()
     this.#rewriteStates()
+    this.#rewriter.run()
     this.#purge.mark(this.#sequences.last)
     for (const stream of this.#streams) this.#post(stream)
     this.#deleteDead()
@@ -197,6 +210,10 @@ export class SegmentedRaftLog implements RaftLog {
   evict(regionId: RegionId, index: LogIndex): void {
     const region = this.#regions.get(regionId)
     if (region !== undefined) this.#cache.evict(region, index)
+  }
+
+  regionsToCompact(): CompactionWish[] {
+    return this.#rewriter.regionsToCompact()
   }
 
   stats(): Record<string, number> {
@@ -214,6 +231,8 @@ export class SegmentedRaftLog implements RaftLog {
       raftlog_cache_bytes: this.#cache.bytes,
       raftlog_segments: this.#table.count,
       raftlog_disk_bytes: this.#table.bytes,
+      raftlog_live_bytes: this.#table.liveBytes,
+      raftlog_rewritten_bytes: this.#rewriter.rewrittenBytes,
       raftlog_segments_purged: this.#purge.purged,
       raftlog_rounds: this.#rounds,
       raftlog_groups: this.#groups,
@@ -335,6 +354,7 @@ export class SegmentedRaftLog implements RaftLog {
     while (posted.length > 0 && posted.peek()!.lastSequence <= sequence) {
       rounds.push(posted.shift()!)
     }
+    for (const round of rounds) this.#rewriter.onDurable(round.relocations)
     for (let i = rounds.length - 1; i >= 0; i--) this.#tellPersisted(rounds[i]!)
     this.#cache.enforce()
     this.#deleteDead()

@@ -3,28 +3,27 @@
  *
  * What may be wrong with a disk, and what is done about it:
  * - The newest segment of a stream ends in a block that was never acknowledged: cut. Blocks that
- *   were written in the same group may have reached the disk before it; they go with it.
+ *   were written in the same group may have reached the disk before it; they go with it. Mode
+ *   `absolute` refuses this too: there is to be nothing but zeros behind the last block.
  * - Anything else (damage in an older segment, damage below a block that says it was fsynced, a
  *   missing segment or block): Corruption, with file and offset. Nothing on disk is changed.
  *
  * INVARIANT: after recovery every segment left on disk is whole and ends with its last block.
  */
-import { join } from 'node:path'
-import { PolyraftError } from '../base/errors.ts'
+import { errorMessage, PolyraftError } from '../base/errors.ts'
 import type { Logger } from '../base/logger.ts'
-import { type FileSystem, readFile } from '../env/port.ts'
-import {
-  decodeSegmentHeader,
-  FORMAT_VERSION,
-  parseSegmentName,
-  SEGMENT_HEADER_BYTES,
-  type SegmentHeader,
-  segmentName,
-} from './format.ts'
+import type { FileSystem } from '../env/port.ts'
+import { SEGMENT_HEADER_BYTES } from './format.ts'
+import { RecoveryProgress } from './recovery-progress.ts'
 import type { RegionLog } from './region-log.ts'
 import { Replay } from './replay.ts'
 import { Segment, SegmentTable } from './segment.ts'
-import { anyBlockFrom, corruption, SegmentReader } from './segment-reader.ts'
+import { corruption, refuseDamage } from './segment-reader.ts'
+import { earliest, type FoundSegment, findSegments, StreamCursor } from './stream-cursor.ts'
+
+export const RECOVERY_MODES = ['tolerate-tail', 'absolute'] as const
+export type RecoveryMode = (typeof RECOVERY_MODES)[number]
+export const RECOVERY_MODE_DEFAULT: RecoveryMode = 'tolerate-tail'
 
 export interface Recovered {
   readonly table: SegmentTable
@@ -34,214 +33,126 @@ export interface Recovered {
   readonly lastBlocks: readonly number[]
 }
 
-interface FoundSegment {
-  readonly path: string
-  readonly header: SegmentHeader
-}
-
-export function recover(fs: FileSystem, directory: string, logger: Logger): Recovered {
-  const streams = findSegments(fs, directory, logger)
-  const headers = streams.flat().map((found) => found.header)
-  const newestRun = headers.reduce((run, header) => Math.max(run, header.run), 0)
+export function recover(
+  fs: FileSystem,
+  directory: string,
+  logger: Logger,
+  mode: RecoveryMode,
+): Recovered {
+  const { streams, unborn, newestRun, bytes } = findSegments(fs, directory, refuseDamage)
+  const progress = new RecoveryProgress(bytes, streams.flat().length, logger, () =>
+    performance.now(),
+  )
+  const cursors = streams.map((found) => new StreamCursor(fs, found, newestRun, refuseDamage))
   const table = new SegmentTable()
   const replay = new Replay()
-  const cursors = streams.map((found) => new StreamCursor(fs, found, newestRun, table))
-  let lastSequence = 0
-  for (;;) {
-    const cursor = earliest(cursors)
-    if (cursor === undefined) break
-    const sequence = cursor.sequence
-    if (sequence <= lastSequence) {
-      throw corruption(cursor.path, cursor.offset, `sequence ${sequence} is there twice`)
-    }
-    lastSequence = sequence
-    replay.apply(cursor.items, cursor.segment)
-    cursor.advance()
-  }
+  const lastSequence = replayAll(cursors, replay, table, progress)
   replay.finish()
-  for (const cursor of cursors) cursor.cutTail(logger)
+  if (mode === 'absolute') for (const cursor of cursors) mustBeWhole(cursor)
+  for (const path of unborn) {
+    logger.warn({ path }, 'raft log: removed a segment whose creation was interrupted')
+    fs.remove(path)
+  }
+  for (const cursor of cursors) cutTail(fs, cursor, logger)
   if (cursors.length > 0) fs.syncDirectory(directory)
+  progress.finish(replay.regions.size)
   table.beginRun(newestRun + 1)
   const lastBlocks = cursors.map((cursor) => cursor.lastBlock)
   return { table, regions: replay.regions, lastSequence, lastBlocks }
 }
 
-function earliest(cursors: readonly StreamCursor[]): StreamCursor | undefined {
-  let best: StreamCursor | undefined
-  for (const cursor of cursors) {
-    if (cursor.done) continue
-    if (best === undefined || cursor.sequence < best.sequence) best = cursor
-  }
-  return best
-}
-
-/** By stream, ascending ids without a hole, headers verified. */
-function findSegments(fs: FileSystem, directory: string, logger: Logger): FoundSegment[][] {
-  const streams: FoundSegment[][] = []
-  const ids: number[][] = []
-  for (const name of fs.list(directory)) {
-    const parsed = parseSegmentName(name)
-    if (parsed === undefined) continue
-    while (ids.length <= parsed.stream) ids.push([])
-    ids[parsed.stream]!.push(parsed.id)
-  }
-  for (let stream = 0; stream < ids.length; stream++) {
-    streams.push(findStream(fs, directory, stream, ids[stream]!, logger))
-  }
-  return streams
-}
-
-function findStream(
-  fs: FileSystem,
-  directory: string,
-  stream: number,
-  ids: readonly number[],
-  logger: Logger,
-): FoundSegment[] {
-  const found: FoundSegment[] = []
-  for (let i = 0; i < ids.length; i++) {
-    const id = ids[i]!
-    const path = join(directory, segmentName(stream, id))
-    if (i > 0 && id !== ids[i - 1]! + 1) {
-      throw corruption(path, 0, `segment ${ids[i - 1]! + 1} before it is missing`)
+/** Applies all blocks in the order in which they were written; answers the last one's sequence. */
+function replayAll(
+  cursors: readonly StreamCursor[],
+  replay: Replay,
+  table: SegmentTable,
+  progress: RecoveryProgress,
+): number {
+  const places = cursors.map((cursor) => new SegmentPlace(cursor, table, progress))
+  let lastSequence = 0
+  for (;;) {
+    const cursor = earliest(cursors)
+    if (cursor === undefined) break
+    const { reader } = cursor
+    const { sequence } = reader.block
+    if (sequence <= lastSequence) {
+      const why = `sequence ${sequence} is there twice`
+      throw corruption(cursor.segment.path, reader.offset, why)
     }
-    const header = readHeader(fs, path)
-    if (header !== undefined) found.push({ path, header: mustBeOurs(path, header, stream, id) })
-    else if (i === ids.length - 1) removeUnborn(fs, path, id, logger)
-    else throw corruption(path, 0, 'the segment header is damaged')
+    lastSequence = sequence
+    const place = places[cursors.indexOf(cursor)]!
+    replay.apply(reader.items, place.take())
+    cursor.advance()
   }
-  return found
+  for (const place of places) place.finish()
+  return lastSequence
 }
 
-function readHeader(fs: FileSystem, path: string): SegmentHeader | undefined {
-  const file = fs.open(path, 'read')
+/** Enters a stream's segments into the table while its cursor passes through them. */
+class SegmentPlace {
+  readonly #cursor: StreamCursor
+  readonly #found: readonly FoundSegment[]
+  readonly #table: SegmentTable
+  readonly #progress: RecoveryProgress
+  #position = -1
+  #segment: Segment | undefined = undefined
+
+  constructor(cursor: StreamCursor, table: SegmentTable, progress: RecoveryProgress) {
+    this.#cursor = cursor
+    this.#found = cursor.found
+    this.#table = table
+    this.#progress = progress
+  }
+
+  /** The segment of the cursor's block, of its size up to that. */
+  take(): Segment {
+    this.#goTo(this.#cursor.position)
+    const segment = this.#segment!
+    segment.size = this.#cursor.reader.end
+    return segment
+  }
+
+  finish(): void {
+    this.#goTo(this.#found.length - 1)
+    const last = this.#found[this.#position]
+    if (last !== undefined) this.#progress.segment(last.bytes)
+  }
+
+  #goTo(position: number): void {
+    while (this.#position < position) {
+      const before = this.#found[this.#position]
+      if (before !== undefined) this.#progress.segment(before.bytes)
+      this.#position++
+      const { stream, id, run } = this.#found[this.#position]!.header
+      this.#segment = new Segment(stream, id, run, SEGMENT_HEADER_BYTES)
+      this.#table.add(this.#segment)
+    }
+  }
+}
+
+function mustBeWhole(cursor: StreamCursor): void {
+  const tail = cursor.tail()
+  if (tail === undefined || tail.torn === 0) return
+  const { path, offset, torn, why } = tail
+  const found = corruption(path, offset, `${torn} bytes that are no block: ${why}`)
+  const advice = 'Recovery mode "absolute" refuses a torn tail, "tolerate-tail" would cut it off'
+  throw new PolyraftError(found.code, `${errorMessage(found)}. ${advice}`, found.data)
+}
+
+/** Makes the newest segment end with its last whole block. */
+function cutTail(fs: FileSystem, cursor: StreamCursor, logger: Logger): void {
+  const tail = cursor.tail()
+  if (tail === undefined) return
+  const { path, offset, torn, why } = tail
+  if (torn > 0) {
+    const message = 'raft log: cut what was never acknowledged off the newest segment'
+    logger.info({ path, offset, bytes: torn, why }, message)
+  }
+  const file = fs.open(path, 'read-write')
   try {
-    const bytes = Buffer.alloc(SEGMENT_HEADER_BYTES)
-    return decodeSegmentHeader(bytes.subarray(0, file.read(bytes, 0)))
+    file.truncate(offset)
+    file.sync()
   } finally {
     file.close()
-  }
-}
-
-function mustBeOurs(
-  path: string,
-  header: SegmentHeader,
-  stream: number,
-  id: number,
-): SegmentHeader {
-  if (header.version !== FORMAT_VERSION) {
-    throw new PolyraftError(
-      'DataDirMismatch',
-      `${path} has format ${header.version}, this program reads ${FORMAT_VERSION}: ` +
-        'use the version that wrote it',
-      { path, version: header.version },
-    )
-  }
-  if (header.stream !== stream || header.id !== id) {
-    throw corruption(path, 0, `it is segment ${segmentName(header.stream, header.id)}, renamed`)
-  }
-  return header
-}
-
-/** A segment whose creation did not end holds no block yet. */
-function removeUnborn(fs: FileSystem, path: string, id: number, logger: Logger): void {
-  const block = anyBlockFrom(readFile(fs, path), 0, id, 0)
-  if (block !== undefined) throw corruption(path, 0, 'the segment header is damaged')
-  logger.warn({ path }, 'raft log: removed a segment whose creation was interrupted')
-  fs.remove(path)
-}
-
-/** Walks the blocks of one stream over its segments, one segment in memory at a time. */
-class StreamCursor {
-  readonly #fs: FileSystem
-  readonly #found: readonly FoundSegment[]
-  readonly #newestRun: number
-  readonly #table: SegmentTable
-  #position = -1
-  #reader: SegmentReader | undefined = undefined
-  #segment: Segment | undefined = undefined
-  lastBlock = 0
-
-  constructor(
-    fs: FileSystem,
-    found: readonly FoundSegment[],
-    newestRun: number,
-    table: SegmentTable,
-  ) {
-    this.#fs = fs
-    this.#found = found
-    this.#newestRun = newestRun
-    this.#table = table
-    this.advance()
-  }
-
-  get done(): boolean {
-    return this.#position >= this.#found.length
-  }
-
-  get path(): string {
-    return this.#found[this.#position]!.path
-  }
-
-  get offset(): number {
-    return this.#reader!.offset
-  }
-
-  get sequence(): number {
-    return this.#reader!.block.sequence
-  }
-
-  get items() {
-    return this.#reader!.items
-  }
-
-  get segment(): Segment {
-    return this.#segment!
-  }
-
-  /** To the next block of the stream. */
-  advance(): void {
-    while (!this.done) {
-      if (this.#reader?.next() === true) {
-        this.lastBlock = this.#reader.block.number
-        this.#segment!.size = this.#reader.end
-        return
-      }
-      this.#nextSegment()
-    }
-  }
-
-  /** Makes the newest segment end with its last whole block, or go if it has none. */
-  cutTail(logger: Logger): void {
-    const reader = this.#reader
-    const found = this.#found.at(-1)
-    if (reader === undefined || found === undefined || reader.end === reader.size) return
-    const { path } = found
-    if (reader.tornBytes > 0) {
-      const fields = { path, offset: reader.end, bytes: reader.tornBytes, why: reader.damage }
-      logger.info(fields, 'raft log: cut what was never acknowledged off the newest segment')
-    }
-    const file = this.#fs.open(path, 'read-write')
-    try {
-      file.truncate(reader.end)
-      file.sync()
-    } finally {
-      file.close()
-    }
-  }
-
-  #nextSegment(): void {
-    this.#position++
-    const found = this.#found[this.#position]
-    if (found === undefined) return
-    const { header, path } = found
-    if (this.#position > 0 && header.firstBlock !== this.lastBlock + 1) {
-      throw corruption(path, 0, `blocks ${this.lastBlock + 1} to ${header.firstBlock - 1} are lost`)
-    }
-    if (this.#position === 0) this.lastBlock = header.firstBlock - 1
-    const newest = this.#position === this.#found.length - 1 && header.run === this.#newestRun
-    this.#reader = new SegmentReader(readFile(this.#fs, path), path, header, newest)
-    this.#segment = new Segment(header.stream, header.id, header.run, SEGMENT_HEADER_BYTES)
-    this.#table.add(this.#segment)
   }
 }

@@ -35,6 +35,8 @@ export class RegionLog {
   overwriteFirst: LogIndex = 0
   /** Changes when entries that were there are replaced or dropped: a fetch from before is stale. */
   generation = 0
+  /** Rises when entries get another place on disk: a fetch from before may find their file gone. */
+  placement = 0
   #cached: Entry[] = NO_ENTRIES
   #cachedHead = 0
 

@@ -29,10 +29,15 @@ export class Replay {
     for (const item of items) this.#applyItem(item, segment)
   }
 
+  /** Whether the log holds all that it must hold of a region. */
+  isWhole(region: RegionLog): boolean {
+    return !this.#gaps.has(region) && region.stateSegment !== undefined
+  }
+
   /** After the last block: every region must be whole. */
   finish(): void {
     for (const region of this.regions.values()) {
-      if (this.#gaps.has(region) || region.stateSegment === undefined) {
+      if (!this.isWhole(region)) {
         throw new PolyraftError(
           'Corruption',
           `raft log of region ${region.id}: its state or its entries below ${region.first} are in ` +

@@ -34,6 +34,15 @@ import { Segment, type SegmentTable } from './segment.ts'
 
 const BUFFER_BYTES_MIN = 4096
 
+/** Entries [first, …) of a region were written again, to let go of their old place. */
+export interface Relocation {
+  readonly region: RegionLog
+  readonly generation: number
+  readonly first: LogIndex
+  readonly segment: Segment
+  readonly offsets: readonly number[]
+}
+
 /** What was handed to a writer and is not durable yet; the arrays run in parallel. */
 export class Round {
   readonly firstSequence: number
@@ -43,6 +52,7 @@ export class Round {
   readonly readyNumbers: ReadyNumber[] = []
   /** Last entry of the write; 0 when it had none. */
   readonly lastIndexes: LogIndex[] = []
+  readonly relocations: Relocation[] = []
 
   constructor(firstSequence: number) {
     this.firstSequence = firstSequence
@@ -120,6 +130,10 @@ export class RoundBuilder {
     round.regions.push(region)
     round.readyNumbers.push(readyNumber)
     round.lastIndexes.push(lastIndex)
+  }
+
+  noteRelocation(relocation: Relocation): void {
+    this.#round!.relocations.push(relocation)
   }
 
   item(regionId: RegionId, state: boolean, entries: boolean, reset: boolean): void {

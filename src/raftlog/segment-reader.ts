@@ -13,12 +13,27 @@ import {
 const MAGIC_BYTES = Buffer.alloc(4)
 MAGIC_BYTES.writeUInt32LE(BLOCK_MAGIC)
 
+/** Something on disk that is not as it was written. */
+export interface Damage {
+  readonly path: string
+  readonly offset: number
+  readonly why: string
+}
+
+/** Told of each damage: a start throws, a tool notes it and the walk goes on behind it. */
+export type DamageReport = (damage: Damage) => void
+
+export const refuseDamage: DamageReport = ({ path, offset, why }) => {
+  throw corruption(path, offset, why)
+}
+
 export class SegmentReader {
   readonly #bytes: Buffer
   readonly #path: string
   readonly #header: SegmentHeader
   /** Its tail may be torn. */
   readonly #newest: boolean
+  readonly #report: DamageReport
   #nextNumber: number
   /** Start of the current block. */
   offset = SEGMENT_HEADER_BYTES
@@ -28,11 +43,18 @@ export class SegmentReader {
   damage = ''
   #block: BlockHeader | undefined = undefined
 
-  constructor(bytes: Buffer, path: string, header: SegmentHeader, newest: boolean) {
+  constructor(
+    bytes: Buffer,
+    path: string,
+    header: SegmentHeader,
+    newest: boolean,
+    report: DamageReport,
+  ) {
     this.#bytes = bytes
     this.#path = path
     this.#header = header
     this.#newest = newest
+    this.#report = report
     this.#nextNumber = header.firstBlock
   }
 
@@ -51,34 +73,68 @@ export class SegmentReader {
     return last - this.end
   }
 
-  /** To the next block; false at the end. Throws Corruption. */
+  /** To the next block; false at the end. */
   next(): boolean {
     const start = this.end
-    if (start === this.#bytes.length) return false
+    if (start >= this.#bytes.length) return false
+    const problem = this.#read(start)
+    if (problem === undefined) return true
+    if (this.#newest && this.#isTorn(start, problem)) return false
+    if (!this.#newest) this.#report({ path: this.#path, offset: start, why: problem })
+    return this.#resume(start)
+  }
+
+  /** Takes the block at `start`, or answers what is wrong with it. */
+  #read(start: number): string | undefined {
     const header = decodeBlockHeader(this.#bytes, start, this.#header.id)
-    if (header === undefined) return this.#stop(start, 'no block begins here')
+    if (header === undefined) return 'no block begins here'
     if (header.number !== this.#nextNumber) {
       const why = `block ${header.number} stands where ${this.#nextNumber} belongs`
-      throw corruption(this.#path, start, why)
+      this.#report({ path: this.#path, offset: start, why })
     }
-    const items = decodeBlock(this.#bytes, start, header)
-    if (typeof items === 'string') return this.#stop(start, items)
+    const items = this.#decode(start, header)
+    if (typeof items === 'string') return items
     this.offset = start
     this.end = start + BLOCK_HEADER_BYTES + header.dataBytes + header.metaBytes
     this.#block = header
     this.items = items
-    this.#nextNumber++
-    return true
+    this.#nextNumber = header.number + 1
+    return undefined
   }
 
-  /** The end of a torn tail, or corruption when anything says that this place was durable. */
-  #stop(start: number, why: string): false {
-    if (!this.#newest) throw corruption(this.#path, start, why)
-    const witness = anyBlockFrom(this.#bytes, start, this.#header.id, this.#nextNumber)
-    if (witness !== undefined) {
-      throw corruption(this.#path, start, `${why}, but the block at ${witness} is newer and whole`)
+  #decode(start: number, header: BlockHeader): readonly BlockItem[] | string {
+    try {
+      return decodeBlock(this.#bytes, start, header)
+    } catch (error) {
+      if (!(error instanceof PolyraftError)) throw error
+      this.#report({ path: this.#path, offset: start, why: error.message })
+      return error.message
     }
+  }
+
+  /** A torn tail, unless anything says that this place was durable: that is reported. */
+  #isTorn(start: number, why: string): boolean {
+    const witness = anyBlockFrom(this.#bytes, start, this.#header.id, this.#nextNumber)
     this.damage = why
+    if (witness === undefined) return true
+    const more = `${why}, but the block at ${witness} is newer and whole`
+    this.#report({ path: this.#path, offset: start, why: more })
+    return false
+  }
+
+  /** To the first whole block behind damage at `start`. */
+  #resume(start: number): boolean {
+    let at = this.#bytes.indexOf(MAGIC_BYTES, start + 1)
+    while (at >= 0) {
+      const header = decodeBlockHeader(this.#bytes, at, this.#header.id)
+      if (header !== undefined && header.number >= this.#nextNumber) {
+        this.#nextNumber = header.number
+        if (this.#read(at) === undefined) return true
+      }
+      at = this.#bytes.indexOf(MAGIC_BYTES, at + 1)
+    }
+    // Nothing more can be read: the walk ends, and the tail is not to be taken for torn.
+    this.end = this.#bytes.length
     return false
   }
 }

@@ -18,6 +18,8 @@ export class Segment {
   size: number
   /** Entries in the index that are here. */
   liveEntries = 0
+  /** Their frames. */
+  liveBytes = 0
   /** Regions whose newest state is here. */
   liveStates = 0
 
@@ -38,10 +40,16 @@ export class SegmentTable {
   /** By stream, oldest first. Streams of earlier runs may go beyond the writers of this one. */
   readonly #streams: Segment[][] = []
   #run = 0
+  #begun = 0
 
   /** The run that this process writes. */
   get run(): number {
     return this.#run
+  }
+
+  /** Segments ever added: rises when one begins. */
+  get begun(): number {
+    return this.#begun
   }
 
   get count(): number {
@@ -51,6 +59,18 @@ export class SegmentTable {
   get bytes(): number {
     let bytes = 0
     for (const segments of this.#streams) for (const segment of segments) bytes += segment.size
+    return bytes
+  }
+
+  get liveEntries(): number {
+    let entries = 0
+    for (const segments of this.#streams) for (const one of segments) entries += one.liveEntries
+    return entries
+  }
+
+  get liveBytes(): number {
+    let bytes = 0
+    for (const segments of this.#streams) for (const segment of segments) bytes += segment.liveBytes
     return bytes
   }
 
@@ -65,6 +85,7 @@ export class SegmentTable {
     const last = segments.at(-1)
     assert(last === undefined || last.id + 1 === segment.id, 'segment ids rise by one')
     segments.push(segment)
+    this.#begun++
   }
 
   newest(stream: number): Segment | undefined {
@@ -79,6 +100,25 @@ export class SegmentTable {
       if (first !== undefined && !this.#active(first, segments)) found.push(first)
     }
     return found
+  }
+
+  /** The oldest segments, as many as have to go to get down to `bytes`. */
+  oldestAbove(bytes: number): Set<Segment> {
+    const found: { segment: Segment; age: number }[] = []
+    for (const segments of this.#streams) {
+      for (let i = 0; i < segments.length; i++) {
+        if (!this.#active(segments[i]!, segments)) found.push({ segment: segments[i]!, age: i })
+      }
+    }
+    found.sort((a, b) => a.segment.run - b.segment.run || a.age - b.age)
+    const chosen = new Set<Segment>()
+    let left = this.bytes
+    for (const { segment } of found) {
+      if (left <= bytes) break
+      chosen.add(segment)
+      left -= segment.size
+    }
+    return chosen
   }
 
   /** Takes out what may go now, in the order in which it has to go. */

@@ -41,6 +41,8 @@ export interface StreamLocation {
   readonly directory: string
   readonly stream: number
   readonly run: number
+  /** False: nothing old is ever behind the newest block, so that anything but zeros is damage. */
+  readonly recycle: boolean
 }
 
 export class StreamWriter {
@@ -61,6 +63,7 @@ export class StreamWriter {
     this.#at = at
     const prefix = spareName(at.stream, '')
     this.#spares = fs.list(at.directory).filter((name) => name.startsWith(prefix))
+    if (!at.recycle) this.#dropSpares()
   }
 
   /** Writes the blocks of one round; they are durable after the next sync(). */
@@ -94,7 +97,7 @@ export class StreamWriter {
     this.#broken = true
     const { directory, stream } = this.#at
     for (const name of names) {
-      if (this.#spares.length < SPARES_MAX) {
+      if (this.#at.recycle && this.#spares.length < SPARES_MAX) {
         const spare = spareName(stream, name)
         this.#fs.rename(join(directory, name), join(directory, spare))
         this.#spares.push(spare)
@@ -165,6 +168,11 @@ export class StreamWriter {
     this.#file.sync()
     this.#file.close()
     this.#file = undefined
+  }
+
+  #dropSpares(): void {
+    for (const name of this.#spares) this.#fs.remove(join(this.#at.directory, name))
+    this.#spares.length = 0
   }
 
   #mustWork(): void {

@@ -29,6 +29,7 @@ import { ProtoWriter } from '../protocol/proto-writer.ts'
 import { errorResponse, RawRequest, type RawResponse, type ResponseSink } from '../protocol/raw.ts'
 import { validateRequest } from '../protocol/validate.ts'
 import type { StoreService } from '../store/port.ts'
+import type { ClusterCheck } from './cluster-check.ts'
 
 export interface BatchStreamLimits {
   /** Commands of one stream that run at a time; more wait in the client. */
@@ -45,11 +46,19 @@ export const DEFAULT_BATCH_STREAM_LIMITS: BatchStreamLimits = {
   messageBytesMax: MIB,
 }
 
+export interface BatchStreamOptions {
+  readonly store: StoreService
+  readonly cluster: ClusterCheck
+  readonly limits: BatchStreamLimits
+  readonly onClosed: (stream: BatchStream) => void
+}
+
 type Call = ServerDuplexStream<Buffer, Buffer>
 
 export class BatchStream implements ResponseSink {
   readonly #call: Call
   readonly #store: StoreService
+  readonly #cluster: ClusterCheck
   readonly #limits: BatchStreamLimits
   readonly #onClosed: (stream: BatchStream) => void
   readonly #reader = new ProtoReader(Buffer.alloc(0))
@@ -69,16 +78,12 @@ export class BatchStream implements ResponseSink {
   #stopping = false
   #closed = false
 
-  constructor(
-    call: Call,
-    store: StoreService,
-    limits: BatchStreamLimits,
-    onClosed: (stream: BatchStream) => void,
-  ) {
+  constructor(call: Call, options: BatchStreamOptions) {
     this.#call = call
-    this.#store = store
-    this.#limits = limits
-    this.#onClosed = onClosed
+    this.#store = options.store
+    this.#cluster = options.cluster
+    this.#limits = options.limits
+    this.#onClosed = options.onClosed
     call.on('data', (message: Buffer) => this.#onMessage(message))
     call.on('end', () => this.#onRequestsEnded())
     call.on('cancelled', () => this.#close())
@@ -124,6 +129,8 @@ export class BatchStream implements ResponseSink {
         this.#appended(command.token)
         continue
       }
+      const foreign = this.#cluster.mismatch(command)
+      if (foreign !== undefined) throw new PolyraftError('ClusterIdMismatch', foreign)
       this.#running++
       const error = validateRequest(command)
       if (error === undefined) this.#store.execute(command)

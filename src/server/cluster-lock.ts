@@ -10,12 +10,12 @@ import { makeDataDir } from './data-dir.ts'
 
 /** Makes the directories; rejects with DataDirLocked when any of them is in use. */
 export async function claimDirectories(plan: ClusterPlan): Promise<DirectoryLock> {
-  makeDataDir(plan.dir)
+  await makeDataDir(plan.dir, '--dir')
   const lock = await lockDirectory(plan.dir)
   const parts = [plan.pdDir, ...plan.stores.map((store) => store.dir)]
   try {
     for (const dir of parts.filter((each) => existsSync(each))) await mustBeFree(dir)
-    for (const dir of parts) makeDataDir(dir)
+    for (const dir of parts) await makeDataDir(dir)
     return lock
   } catch (error) {
     await lock.release()
@@ -24,7 +24,7 @@ export async function claimDirectories(plan: ClusterPlan): Promise<DirectoryLock
 }
 
 async function mustBeFree(dir: string): Promise<void> {
-  makeDataDir(dir)
+  await makeDataDir(dir)
   const lock = await lockDirectory(dir)
   await lock.release()
 }

@@ -49,7 +49,7 @@ const PORT_MAX = 65_535
 
 export async function planCluster(options: UpOptions): Promise<ClusterPlan> {
   const dir = resolve(options.dir)
-  const existing = existingStores(dir)
+  const existing = await existingStores(dir)
   const count = options.stores ?? (existing === 0 ? STORES_DEFAULT : existing)
   mustNotLeaveStoresOut(dir, count, existing)
   mustNotOverlap(options, count)
@@ -70,9 +70,9 @@ export async function planCluster(options: UpOptions): Promise<ClusterPlan> {
   return { dir, pdDir, pdAddress, regions, replicas, stores, resumed: existing > 0 }
 }
 
-function existingStores(dir: string): number {
+async function existingStores(dir: string): Promise<number> {
   if (!existsSync(dir)) return 0
-  makeDataDir(dir)
+  await makeDataDir(dir, '--dir')
   const numbers = readdirSync(dir).map((name) => Number(/^store-(\d+)$/.exec(name)?.[1] ?? 0))
   return Math.max(0, ...numbers)
 }

@@ -3,6 +3,7 @@
  * tikv-server's where it has one. Defaults of the store's own settings are taken from the store.
  */
 import { ENTRY_BYTES_MAX, KIB } from '../base/limits.ts'
+import { RECOVERY_MODES } from '../raftlog/recovery.ts'
 import { defaultStoreConfig, type StoreConfig } from '../store/config.ts'
 
 export type SettingKind = 'text' | 'count' | 'size' | 'duration' | 'list' | 'labels' | 'level'
@@ -208,6 +209,11 @@ const STORE_KEYS: { readonly [Field in keyof StoreConfig]: StoreSetting } = {
     'raft-engine.entry-cache-size',
     'size',
     'Memory for log entries over all regions.',
+  ],
+  raftLogRecoveryMode: [
+    'raft-engine.recovery-mode',
+    'text',
+    `One of ${RECOVERY_MODES.join(', ')}: whether a start may cut an unfinished write off the log.`,
   ],
   rocksdbBlockCacheBytes: ['storage.block-cache.capacity', 'size', 'Memory for blocks of RocksDB.'],
   rocksdbWriteBufferBytes: [

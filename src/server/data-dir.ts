@@ -1,16 +1,16 @@
 /** A data directory that can be used, or an error that says what is wrong with it. */
-import { accessSync, constants, mkdirSync, statSync } from 'node:fs'
+import { accessSync, constants } from 'node:fs'
 import { errorMessage, PolyraftError, systemErrorCode } from '../base/errors.ts'
+import { makeDirectory } from '../base/make-directory.ts'
 
-export function makeDataDir(dir: string): void {
+export async function makeDataDir(dir: string, flag = '--data-dir'): Promise<void> {
   try {
-    mkdirSync(dir, { recursive: true })
-    if (!statSync(dir).isDirectory()) throw new Error('it is not a directory')
+    await makeDirectory(dir)
     accessSync(dir, constants.R_OK | constants.W_OK | constants.X_OK)
   } catch (error) {
     throw new PolyraftError(
       'DataDirUnusable',
-      `cannot use ${dir} (--data-dir) for data: ${reason(error)}`,
+      `cannot use ${dir} (${flag}) for data: ${reason(error)}`,
       { dir },
       { cause: error },
     )
@@ -23,5 +23,8 @@ function reason(error: unknown): string {
   if (code === 'EROFS') return 'its file system is read-only'
   if (code === 'EEXIST' || code === 'ENOTDIR') return 'a file is in its place'
   if (code === 'ENOSPC') return 'the disk is full'
+  if (code === 'ENOENT') return 'no directory can be made there'
+  // What makeDirectory says of a file.
+  if (errorMessage(error).startsWith('ENOTDIR')) return 'a file is in its place'
   return errorMessage(error)
 }

@@ -2,7 +2,7 @@
 import { mkdirSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { destination, pino } from 'pino'
-import { errorMessage, PolyraftError } from '../base/errors.ts'
+import { errorMessage, PolyraftError, systemErrorCode } from '../base/errors.ts'
 import type { Logger } from '../base/logger.ts'
 import type { LogLevel } from './config-settings.ts'
 
@@ -13,10 +13,19 @@ export function openLogger(level: LogLevel, file: string): Logger {
   const options = { level, base: { pid: process.pid }, timestamp: pino.stdTimeFunctions.isoTime }
   if (file === '') return pino(options, destination({ dest: STANDARD_ERROR, sync: true }))
   try {
-    mkdirSync(dirname(file), { recursive: true })
+    makeParent(file)
     return pino(options, destination({ dest: file, append: true, sync: true }))
   } catch (error) {
     const message = `cannot write the log file ${file}: ${errorMessage(error)}`
     throw new PolyraftError('DataDirUnusable', message, { file }, { cause: error })
+  }
+}
+
+/** One level: mkdir's `recursive` never ends on some paths below /proc. */
+function makeParent(file: string): void {
+  try {
+    mkdirSync(dirname(file))
+  } catch (error) {
+    if (systemErrorCode(error) !== 'EEXIST') throw error
   }
 }

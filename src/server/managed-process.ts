@@ -11,6 +11,7 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { closeSync, fstatSync, openSync, readFileSync } from 'node:fs'
 import { assert } from '../base/assert.ts'
+import { errorMessage } from '../base/errors.ts'
 
 const RESTART_MS = 1000
 /** A graceful stop is bounded by seconds; who takes longer hangs. */
@@ -32,7 +33,7 @@ export interface Death {
   readonly how: string
   /** It ended by itself with an error, rather than by a signal from outside. */
   readonly failed: boolean
-  /** Last line that it wrote; '' = none. */
+  /** Last line that it wrote, stack frames aside; '' = none. Why that cannot be read, if it cannot. */
   readonly lastLine: string
   readonly restarting: boolean
 }
@@ -63,7 +64,14 @@ export class ManagedProcess {
 
   start(): void {
     assert(this.#child === undefined, 'a running process is not started again')
-    const output = openSync(this.spec.outputFile, 'a')
+    let output: number
+    try {
+      output = openSync(this.spec.outputFile, 'a')
+    } catch (error) {
+      // Its directory was deleted, or its disk is full: that must not take the others with it.
+      this.#onSpawnFailed(error as Error)
+      return
+    }
     this.#outputStart = fstatSync(output).size
     const child = spawn(this.spec.command, this.spec.args, {
       detached: true,
@@ -115,7 +123,17 @@ export class ManagedProcess {
   }
 
   #lastLine(): string {
-    const written = readFileSync(this.spec.outputFile).subarray(this.#outputStart)
-    return written.toString('utf8').trimEnd().split('\n').at(-1)!
+    try {
+      const written = readFileSync(this.spec.outputFile).subarray(this.#outputStart)
+      return tellingLine(written.toString('utf8'))
+    } catch (error) {
+      return errorMessage(error)
+    }
   }
+}
+
+/** The last line that is not a frame of a stack. */
+function tellingLine(output: string): string {
+  const lines = output.trimEnd().split('\n')
+  return lines.findLast((line) => !/^\s/.test(line) && line !== '') ?? lines.at(-1)!
 }

@@ -1,15 +1,53 @@
 /** Prometheus text: the store's own figures, and the process's through prom-client. */
 import { monitorEventLoopDelay } from 'node:perf_hooks'
-import { Gauge, Registry } from 'prom-client'
+import { Counter, Gauge, Registry } from 'prom-client'
 
 /** Coarse, so that an idle process stays idle. */
 const DELAY_RESOLUTION_MS = 50
 
-/** Text exposition of figures by name; names that end in `_total` are counters. */
+/**
+ * Figures of a store that only grow, which a store tells by their plain names. Prometheus wants to
+ * see in the name that a figure is to be read through rate().
+ */
+const COUNTERS: ReadonlySet<string> = new Set([
+  'applied_entries',
+  'committed_entries',
+  'compacted_entries',
+  'index_reads',
+  'leader_changes',
+  'lease_reads',
+  'proposals',
+  'proposed_bytes',
+  'proposed_commands',
+  'raft_messages_dropped',
+  'raft_messages_received',
+  'raft_messages_sent',
+  'raftlog_fetches',
+  'raftlog_groups',
+  'raftlog_rounds',
+  'raftlog_segments_purged',
+  'raftlog_written_bytes',
+  'read_index_rounds',
+  'readies',
+  'refused',
+  'rocksdb_sequence',
+  'snapshots_build_failures',
+  'snapshots_built',
+  'snapshots_installed',
+  'snapshots_received',
+  'snapshots_received_bytes',
+  'snapshots_send_failures',
+  'snapshots_sent',
+  'snapshots_sent_bytes',
+  'stale',
+])
+
+/** Text exposition of figures by name; those that end in `_total` are counters as well. */
 export function formatMetrics(metrics: Readonly<Record<string, number>>): string {
   let text = ''
   for (const name of Object.keys(metrics).toSorted()) {
-    const metric = `polyraft_${name.replace(/[^a-zA-Z0-9_]/g, '_')}`
+    const plain = `polyraft_${name.replace(/[^a-zA-Z0-9_]/g, '_')}`
+    const metric = COUNTERS.has(name) ? `${plain}_total` : plain
     const type = metric.endsWith('_total') ? 'counter' : 'gauge'
     text += `# TYPE ${metric} ${type}\n${metric} ${formatNumber(metrics[name]!)}\n`
   }
@@ -36,6 +74,7 @@ export class ProcessMetrics {
       }
       this.#registry.registerMetric(new Gauge({ name, help, registers: [], collect }))
     }
+    this.#registry.registerMetric(cpuCounter())
   }
 
   get contentType(): string {
@@ -58,7 +97,6 @@ export class ProcessMetrics {
     const delay = this.#delay
     return [
       ['process_start_time_seconds', 'Unix time of the start.', () => startedAtS],
-      ['process_cpu_seconds', 'User and system CPU time.', cpuSeconds],
       ['process_resident_memory_bytes', 'Resident memory.', () => memory.rss()],
       ['nodejs_heap_used_bytes', 'JavaScript heap in use.', () => memory().heapUsed],
       ['nodejs_heap_size_bytes', 'JavaScript heap.', () => memory().heapTotal],
@@ -68,6 +106,20 @@ export class ProcessMetrics {
       ['nodejs_eventloop_delay_max_seconds', 'Longest delay.', () => late(delay.max)],
     ]
   }
+}
+
+function cpuCounter(): Counter {
+  let toldSeconds = 0
+  return new Counter({
+    name: 'process_cpu_seconds_total',
+    help: 'User and system CPU time.',
+    registers: [],
+    collect() {
+      const seconds = cpuSeconds()
+      this.inc(seconds - toldSeconds)
+      toldSeconds = seconds
+    },
+  })
 }
 
 function cpuSeconds(): number {

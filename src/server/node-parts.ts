@@ -4,6 +4,6 @@ import { Store } from '../store/store.ts'
 import type { NodeParts } from './store-process.ts'
 
 export const nodeParts: NodeParts = {
-  connectPd: (endpoints, logger) => connectPd(endpoints, { logger }),
+  connectPd: (endpoints, logger, signal) => connectPd(endpoints, { logger, signal }),
   openStore: (options) => Store.open(options),
 }

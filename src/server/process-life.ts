@@ -1,6 +1,7 @@
 /**
  * The life of a server process: runs until it is told to stop or breaks, and turns either into an
- * exit code. The first SIGTERM or SIGINT stops gracefully (0), a second one at once (1).
+ * exit code. The first SIGTERM or SIGINT stops gracefully (0), also while the service still starts; a
+ * second one stops at once (1).
  */
 import { logVerbosity, setLogVerbosity } from '@grpc/grpc-js'
 import { errorMessage } from '../base/errors.ts'
@@ -11,25 +12,40 @@ export interface Service {
   close(): Promise<void>
 }
 
-/** Never returns while the service runs; ends the process. `start` gets what to call when it breaks. */
+/**
+ * `start` gets what to call when the service breaks, and a signal that gives up the start: it then
+ * rejects, with everything released, or resolves all the same.
+ */
 export async function runProcess(
   logger: Logger,
-  start: (onFatal: (error: Error) => void) => Promise<Service>,
+  start: (onFatal: (error: Error) => void, signal: AbortSignal) => Promise<Service>,
 ): Promise<void> {
   // Its own lines on standard error would stand beside ours, which say what to do.
   setLogVerbosity(logVerbosity.NONE)
   const life = new ProcessLife(logger)
   life.listen()
-  life.onStarted(await start((error) => life.onFatal(error)))
+  const service = start((error) => life.onFatal(error), life.stopped)
+  await service.then(
+    (started) => life.onStarted(started),
+    (error: unknown) => {
+      if (!life.stopped.aborted) throw error
+      logger.info({ reason: errorMessage(error) }, 'the start was given up')
+      process.exit(0)
+    },
+  )
 }
 
 class ProcessLife {
   readonly #logger: Logger
+  readonly #stop = new AbortController()
   #service: Service | undefined = undefined
-  #stopping = false
 
   constructor(logger: Logger) {
     this.#logger = logger
+  }
+
+  get stopped(): AbortSignal {
+    return this.#stop.signal
   }
 
   listen(): void {
@@ -44,6 +60,7 @@ class ProcessLife {
 
   onStarted(service: Service): void {
     this.#service = service
+    if (this.stopped.aborted) this.#close(service)
   }
 
   onFatal(error: Error): void {
@@ -53,12 +70,14 @@ class ProcessLife {
   }
 
   #onSignal(signal: string): void {
-    if (this.#stopping) process.exit(1)
-    this.#stopping = true
+    if (this.stopped.aborted) process.exit(1)
     this.#logger.info({ signal }, 'stopping')
-    // Nothing is promised to anyone while it starts, and every step of it survives a crash.
-    if (this.#service === undefined) process.exit(0)
-    this.#service.close().then(
+    this.#stop.abort()
+    if (this.#service !== undefined) this.#close(this.#service)
+  }
+
+  #close(service: Service): void {
+    service.close().then(
       () => process.exit(0),
       (error: unknown) => {
         this.#logger.error({ reason: errorMessage(error) }, 'stopping failed')

@@ -17,13 +17,19 @@ import { createTcpTransport, type TcpTransport } from '../transport/tcp-transpor
 import { isWildcard, type LoadedConfig, type ServerConfig } from './config.ts'
 import { configJson } from './config-sample.ts'
 import { grpcServerOptions } from './grpc-options.ts'
-import { bindError } from './listen.ts'
+import { mustNotRunElsewhere } from './identity-check.ts'
+import { bindError, checkPort } from './listen.ts'
+import { patientPd, untilPdAnswers } from './patient-pd.ts'
 import { type StatusServer, startStatusServer } from './status-server.ts'
 import { StoreGate } from './store-gate.ts'
 import { addTikvService, type TikvService } from './tikv-service.ts'
 
 export interface NodeParts {
-  readonly connectPd: (endpoints: readonly string[], logger: Logger) => Promise<PdClient>
+  readonly connectPd: (
+    endpoints: readonly string[],
+    logger: Logger,
+    signal: AbortSignal,
+  ) => Promise<PdClient>
   readonly openStore: (options: StoreOptions) => Promise<StoreService>
 }
 
@@ -34,6 +40,8 @@ export interface NodeOptions {
   readonly parts: NodeParts
   /** The store can do nothing any more; the process should end. */
   readonly onFatal: (error: Error) => void
+  /** Gives up a start that is under way; it then rejects, with everything released. */
+  readonly signal?: AbortSignal
 }
 
 /** How long open calls may go on at close. */
@@ -41,12 +49,16 @@ const SHUTDOWN_GRACE_MS = 500
 
 export async function startNode(options: NodeOptions): Promise<StorageNode> {
   const node = new StorageNode(options)
+  const giveUp = (): void => node.giveUpStart()
+  options.signal?.addEventListener('abort', giveUp)
   try {
     await node.start()
     return node
   } catch (error) {
     await node.close()
     throw error
+  } finally {
+    options.signal?.removeEventListener('abort', giveUp)
   }
 }
 
@@ -63,6 +75,8 @@ export class StorageNode {
   #status: StatusServer | undefined = undefined
   #transport: TcpTransport | undefined = undefined
   #pd: PdClient | undefined = undefined
+  /** Aborted when the start is over, whichever way. */
+  readonly #starting = new AbortController()
   #closing: Promise<void> | undefined = undefined
 
   constructor(options: NodeOptions) {
@@ -78,11 +92,12 @@ export class StorageNode {
     const port = await this.#bindGrpc(config.addr)
     this.address = advertised(config.advertiseAddr, config.addr.host, port)
     this.#status = await this.#startStatus()
-    this.#pd = await parts.connectPd(config.pdEndpoints, logger)
+    const pd = await this.#connectPd()
+    this.#pd = pd
     const store = await parts.openStore({
       dir: config.dataDir,
       config: config.store,
-      pd: this.#pd,
+      pd,
       meta: {
         address: this.address,
         statusAddress: this.statusAddress,
@@ -90,6 +105,7 @@ export class StorageNode {
         version,
       },
       createTransport: async (ids, events) => {
+        await this.#mustNotRunElsewhere(ids.storeId)
         const transport = await createTcpTransport({
           ...ids,
           listen: config.peerAddr,
@@ -109,6 +125,13 @@ export class StorageNode {
       onFatal,
     })
     this.gate.open(store)
+    this.#starting.abort()
+  }
+
+  /** The start ends at its next call of PD: the only thing that it ever waits long for. */
+  giveUpStart(): void {
+    this.#starting.abort()
+    void this.#pd?.close()
   }
 
   /** Not ready → streams end → leaders leave and the store drains → ports close. Idempotent. */
@@ -125,7 +148,20 @@ export class StorageNode {
     await this.#status?.close()
   }
 
-  #bindGrpc(at: HostPort): Promise<number> {
+  async #connectPd(): Promise<PdClient> {
+    const { parts, logger } = this.#options
+    const patience = { logger, signal: this.#starting.signal }
+    const { pdEndpoints } = this.#config
+    const pd = await untilPdAnswers(
+      () => parts.connectPd(pdEndpoints, logger, this.#starting.signal),
+      patience,
+    )
+    return patientPd(pd, patience)
+  }
+
+  async #bindGrpc(at: HostPort): Promise<number> {
+    // gRPC tells of a port in use on standard error too, which may be the user's own.
+    if (at.port !== 0) await checkPort(at, '--addr')
     return new Promise((resolve, reject) => {
       const address = formatAddress(at.host, at.port)
       this.#grpc.bindAsync(address, ServerCredentials.createInsecure(), (error, port) => {
@@ -171,6 +207,14 @@ export class StorageNode {
     const { port } = parseAddress(transport.address)
     const host = isWildcard(peerAddr.host) ? parseAddress(this.address).host : peerAddr.host
     return advertised(advertisePeerAddr, host, port)
+  }
+
+  #mustNotRunElsewhere(id: StoreId): Promise<void> {
+    return mustNotRunElsewhere(this.#pd!, {
+      id,
+      address: this.address,
+      statusAddress: this.statusAddress,
+    })
   }
 
   async #resolve(storeId: StoreId): Promise<string> {

@@ -12,7 +12,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { builtUrl } from '../base/built-url.ts'
 import { EMPTY_BYTES } from '../base/bytes.ts'
-import { PolyraftError } from '../base/errors.ts'
+import { errorMessage, PolyraftError } from '../base/errors.ts'
 import { silentLogger } from '../base/logger.ts'
 import type { DirectoryLock } from '../env/port.ts'
 import { connectPd } from '../pd/grpc-client.ts'
@@ -45,6 +45,8 @@ export class Supervisor {
   readonly #stores: ManagedProcess[]
   readonly #storeIds: number[]
   readonly #pidsFile: string
+  /** Those that could not even be started of late. */
+  readonly #unstartable = new Set<string>()
   readonly #failed: Promise<never>
   #fail: (error: Error) => void = () => {}
   #lock: DirectoryLock | undefined = undefined
@@ -118,8 +120,13 @@ export class Supervisor {
     const { restart } = this.#options
     return new ManagedProcess(
       { name, command: process.execPath, args, outputFile, restart },
-      { onStart: () => this.#writePids(), onDeath: (death) => this.#onDeath(name, death) },
+      { onStart: () => this.#onStart(name), onDeath: (death) => this.#onDeath(name, death) },
     )
+  }
+
+  #onStart(name: string): void {
+    this.#unstartable.delete(name)
+    this.#writePids()
   }
 
   #onDeath(name: string, death: Death): void {
@@ -132,7 +139,13 @@ export class Supervisor {
       return
     }
     const next = death.restarting ? 'starting it again in a second' : 'it is left stopped'
-    this.#options.onNotice(`${name} (pid ${death.pid}) died of ${death.how}${why}; ${next}`)
+    if (death.pid !== 0) {
+      this.#options.onNotice(`${name} (pid ${death.pid}) died of ${death.how}${why}; ${next}`)
+    } else if (!this.#unstartable.has(name)) {
+      // Said once: it is tried every second.
+      this.#unstartable.add(name)
+      this.#options.onNotice(`${name} could not be started${why}; ${next}`)
+    }
   }
 
   /** The work, or the first process that could not start. */
@@ -189,16 +202,15 @@ export class Supervisor {
   }
 
   #writePids(): void {
-    writePids(this.#pidsFile, {
-      pd: this.#pd.pid,
-      stores: this.stores().map(({ id, pid, address, status, dir }) => ({
-        id,
-        pid,
-        address,
-        status,
-        dir,
-      })),
+    const stores = this.stores().map(({ id, pid, address, status, dir }) => {
+      return { id, pid, address, status, dir }
     })
+    try {
+      writePids(this.#pidsFile, { pd: this.#pd.pid, stores })
+    } catch (error) {
+      // The cluster does not depend on the file, and someone has to stay to stop it.
+      this.#options.onNotice(`cannot write ${this.#pidsFile}: ${errorMessage(error)}`)
+    }
   }
 }
 

@@ -5,6 +5,9 @@
  * What is wrong with a request in itself is answered before the store sees it: in the command's
  * `error`, and as gRPC INVALID_ARGUMENT where a unary response has no such field (RawBatchGet,
  * RawScan). On a stream those two carry it as a region_error that has only a message.
+ *
+ * A request that names another cluster ends its call, or the whole stream, with INVALID_ARGUMENT, as
+ * TiKV has it: whoever sends it has mixed up clusters, and no retry helps.
  */
 import {
   type Server,
@@ -28,6 +31,7 @@ import { tikvServiceDefinition, UNARY_KINDS } from '../protocol/tikvpb.ts'
 import { validateRequest } from '../protocol/validate.ts'
 import type { StoreService } from '../store/port.ts'
 import { BatchStream, type BatchStreamLimits, DEFAULT_BATCH_STREAM_LIMITS } from './batch-stream.ts'
+import { ClusterCheck } from './cluster-check.ts'
 
 export interface TikvServiceOptions {
   readonly batchStreamLimits?: Partial<BatchStreamLimits>
@@ -50,10 +54,11 @@ export function addTikvService(
 ): TikvService {
   const limits = { ...DEFAULT_BATCH_STREAM_LIMITS, ...options.batchStreamLimits }
   const streams = new Set<BatchStream>()
+  const cluster = new ClusterCheck(store)
   const forget = (stream: BatchStream): void => {
     streams.delete(stream)
   }
-  const unary = (kind: RawKind): UnaryHandler => unaryHandler(kind, store)
+  const unary = (kind: RawKind): UnaryHandler => unaryHandler(kind, store, cluster)
   server.addService(tikvServiceDefinition, {
     RawGet: unary(UNARY_KINDS.RawGet),
     RawBatchGet: unary(UNARY_KINDS.RawBatchGet),
@@ -63,7 +68,7 @@ export function addTikvService(
     RawBatchDelete: unary(UNARY_KINDS.RawBatchDelete),
     RawScan: unary(UNARY_KINDS.RawScan),
     BatchCommands: (call: ServerDuplexStream<Buffer, Buffer>): void => {
-      streams.add(new BatchStream(call, store, limits, forget))
+      streams.add(new BatchStream(call, { store, cluster, limits, onClosed: forget }))
     },
   })
   return {
@@ -74,7 +79,7 @@ export function addTikvService(
   }
 }
 
-function unaryHandler(kind: RawKind, store: StoreService): UnaryHandler {
+function unaryHandler(kind: RawKind, store: StoreService, cluster: ClusterCheck): UnaryHandler {
   return (call, callback) => {
     const answer = new UnaryAnswer(callback)
     let request: RawRequest
@@ -83,6 +88,11 @@ function unaryHandler(kind: RawKind, store: StoreService): UnaryHandler {
     } catch (error) {
       if (!(error instanceof PolyraftError)) throw error
       refuse(callback, errorMessage(error))
+      return
+    }
+    const foreign = cluster.mismatch(request)
+    if (foreign !== undefined) {
+      refuse(callback, foreign)
       return
     }
     const invalid = validateRequest(request)

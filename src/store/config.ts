@@ -5,6 +5,7 @@
 
 import { assert } from '../base/assert.ts'
 import { GIB, KIB, MIB } from '../base/limits.ts'
+import { RECOVERY_MODE_DEFAULT, type RecoveryMode } from '../raftlog/recovery.ts'
 
 export interface StoreConfig {
   // [raftstore]
@@ -12,7 +13,11 @@ export interface StoreConfig {
   readonly raftBaseTickIntervalMs: number
   readonly raftHeartbeatTicks: number
   readonly raftElectionTimeoutTicks: number
-  /** Longest time that a leader answers reads without asking its followers. */
+  /**
+   * Longest time that a leader answers reads without asking its followers. Ticks count an election
+   * time-out up to one tick short; what the lease is shorter than that bears clocks that run apart
+   * and ticks that come late.
+   */
   readonly raftStoreMaxLeaderLeaseMs: number
   readonly raftMaxSizePerMsg: number
   readonly raftMaxInflightMsgs: number
@@ -50,6 +55,7 @@ export interface StoreConfig {
   readonly raftLogSegmentBytes: number
   /** Memory for log entries over all regions. */
   readonly raftLogCacheBytes: number
+  readonly raftLogRecoveryMode: RecoveryMode
   // [rocksdb]
   readonly rocksdbBlockCacheBytes: number
   readonly rocksdbWriteBufferBytes: number
@@ -60,7 +66,7 @@ export function defaultStoreConfig(): StoreConfig {
     raftBaseTickIntervalMs: 100,
     raftHeartbeatTicks: 2,
     raftElectionTimeoutTicks: 10,
-    raftStoreMaxLeaderLeaseMs: 900,
+    raftStoreMaxLeaderLeaseMs: 800,
     raftMaxSizePerMsg: MIB,
     raftMaxInflightMsgs: 256,
     raftEntryMaxSize: 8 * MIB,
@@ -84,6 +90,7 @@ export function defaultStoreConfig(): StoreConfig {
     pdStoreHeartbeatTickIntervalMs: 10_000,
     raftLogSegmentBytes: 64 * MIB,
     raftLogCacheBytes: 32 * MIB,
+    raftLogRecoveryMode: RECOVERY_MODE_DEFAULT,
     rocksdbBlockCacheBytes: 32 * MIB,
     rocksdbWriteBufferBytes: 16 * MIB,
   }

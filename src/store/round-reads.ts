@@ -17,6 +17,7 @@ import {
   RawKind,
   type RawRequest,
   type RawResponse,
+  SCAN_ANSWER_TOO_LARGE,
   valueResponse,
 } from '../protocol/raw.ts'
 import { dataEndKey, dataKey, userKey } from '../region/keys.ts'
@@ -72,6 +73,13 @@ export class RoundReads implements ReadExecutor {
     }
   }
 
+  /** Reads that were queued into a round that will not end. */
+  takeWaiting(): RawRequest[] {
+    this.#waiting = 0
+    for (const keys of this.#keys) keys.length = 0
+    return this.#requests.flatMap((requests) => requests.splice(0))
+  }
+
   #flushFamily(cf: ColumnFamily): void {
     const requests = this.#requests[cf]!
     const keys = this.#keys[cf]!
@@ -86,16 +94,23 @@ export class RoundReads implements ReadExecutor {
     }
     let at = 0
     for (const request of requests) {
-      if (request.kind === RawKind.Get) {
-        const stored = values[at++]
-        this.#answer(
-          request,
-          valueResponse(stored === undefined ? undefined : decodeStoredValue(stored)),
-        )
-      } else {
-        this.#answer(request, batchResponse(request.keys, values, at))
-        at += request.keys.length
-      }
+      this.#answer(request, this.#found(request, values, at))
+      at += request.kind === RawKind.Get ? 1 : request.keys.length
+    }
+  }
+
+  /** A value that makes no sense is an error of who asked for it; the others get their answers. */
+  #found(
+    request: RawRequest,
+    values: readonly (Buffer | undefined)[],
+    offset: number,
+  ): RawResponse {
+    try {
+      if (request.kind !== RawKind.Get) return batchResponse(request.keys, values, offset)
+      const stored = values[offset]
+      return valueResponse(stored === undefined ? undefined : decodeStoredValue(stored))
+    } catch (error) {
+      return this.#failure(request, error)
     }
   }
 
@@ -162,9 +177,7 @@ function scanResponse(
   keysOnly: boolean,
 ): RawResponse {
   if (!complete && rows.length / 2 < limit) {
-    return errorResponse(
-      `scan answer is larger than ${SCAN_BYTES_MAX / MIB} MiB: ask for fewer rows`,
-    )
+    return errorResponse(`${SCAN_ANSWER_TOO_LARGE} ${SCAN_BYTES_MAX / MIB} MiB: ask for fewer rows`)
   }
   for (let i = 0; i < rows.length; i += 2) {
     rows[i] = userKey(rows[i]!)

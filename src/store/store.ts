@@ -24,11 +24,12 @@ import { PeerMetrics } from '../peer/metrics.ts'
 import { Peer } from '../peer/peer.ts'
 import { PeerHandler } from '../peer/peer-handler.ts'
 import type { PeerPorts } from '../peer/ports.ts'
-import { regionNotFound, serverIsBusy, storeNotMatch, UNDETERMINED } from '../peer/region-errors.ts'
-import { RawRequest, type RegionError, regionErrorResponse } from '../protocol/raw.ts'
+import { notLeader, regionNotFound, serverIsBusy, storeNotMatch } from '../peer/region-errors.ts'
+import { type RawRequest, type RegionError, regionErrorResponse } from '../protocol/raw.ts'
 import { peerOnStore, type Region } from '../region/region.ts'
 import type { StoreIdent } from '../region/state.ts'
 import type { Transport, TransportEvents } from '../transport/port.ts'
+import { abandonRequests } from './abandon.ts'
 import { ApplyPool } from './apply-pool.ts'
 import { adoptRegions, type BootstrapPorts, loadIdent, register } from './bootstrap.ts'
 import { mustBeSafeConfig, type StoreConfig } from './config.ts'
@@ -129,7 +130,9 @@ export class Store implements StoreService {
   // @hot bench: store
   execute(request: RawRequest): void {
     if (this.#stopping) {
-      this.#refuse(request, serverIsBusy('the store is stopping', 0))
+      // Not "busy": clients wait long for that, but try another replica at once for this.
+      const peer = this.#router.get(request.regionId)
+      this.#refuse(request, notLeader(request.regionId, peer?.isLeader ? undefined : peer?.leader))
       return
     }
     if (request.storeId !== this.storeId) {
@@ -415,19 +418,9 @@ export class Store implements StoreService {
   }
 
   #abandonRequests(): void {
-    const answer = (request: RawRequest): void => {
-      this.#inflight.release(request)
-      this.#refuse(request, UNDETERMINED)
-    }
-    for (const peer of this.#router.all()) {
-      for (const { requests } of peer.proposals.takeAll()) requests.forEach(answer)
-      if (peer.writes.length > 0) peer.writes.takeRequests().forEach(answer)
-      peer.reads.takeAll().forEach(answer)
-      peer.roundReads.splice(0).forEach(answer)
-      for (let m = peer.mailbox.take(); m !== undefined; m = peer.mailbox.take()) {
-        if (m instanceof RawRequest) answer(m)
-      }
-    }
+    // Without it nothing was ever taken in.
+    if (this.#reads === undefined) return
+    abandonRequests(this.#router.all(), this.#reads, (request) => this.#inflight.release(request))
   }
 
   async #close(): Promise<void> {
@@ -472,10 +465,11 @@ export class Store implements StoreService {
   async #release(): Promise<void> {
     this.#stopClocks()
     await this.#transport?.close()
+    // No round may write to a log that is closing.
+    this.#poller.stop()
     await this.#snapshots?.close()
     await this.#disk?.closeLog()
     await this.#apply?.close()
-    this.#poller.stop()
     await this.#waitUntil(() => (this.#reads?.scansRunning ?? 0) === 0, DRAIN_WAIT_MS)
     this.#abandonRequests()
     await this.#disk?.close()

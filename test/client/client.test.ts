@@ -104,6 +104,17 @@ describe('input is checked before anything is sent', () => {
   })
 })
 
+test('an attempt may not be executed long after the next one took its place', async () => {
+  const slow = cluster.client(60_000)
+  await slow.put('k', 'v')
+  expect(cluster.served.at(-1)!.request.durationMsMax).toBe(2000)
+  await slow.close()
+  const quick = cluster.client(100)
+  await quick.put('k', 'v')
+  expect(cluster.served.at(-1)!.request.durationMsMax).toBeLessThanOrEqual(100)
+  await quick.close()
+})
+
 describe('region errors', () => {
   beforeEach(async () => {
     await kv.put('a', '0')

@@ -10,6 +10,7 @@ import type { KvClient } from '../../src/client/kv-client.ts'
 import type { StoreConnection, StoreConnectionEvents } from '../../src/client/store-connection.ts'
 import type { PdClient, RegionInfo, StoreMeta } from '../../src/pd/port.ts'
 import {
+  errorResponse,
   OK_RESPONSE,
   pairsResponse,
   RawKind,
@@ -17,6 +18,7 @@ import {
   type RawResponse,
   type RegionError,
   regionErrorResponse,
+  SCAN_ANSWER_TOO_LARGE,
   valueResponse,
 } from '../../src/protocol/raw.ts'
 import { type Peer, peerOnStore, type Region, regionContains } from '../../src/region/region.ts'
@@ -68,6 +70,8 @@ export class FakeCluster {
   pdFrozen: RegionInfo[] | undefined = undefined
   pdMode: 'up' | 'hang' | 'fail' = 'up'
   scanBytesMax = Number.POSITIVE_INFINITY
+  /** A larger answer is an error that asks for fewer rows, as polyraft's own stores have it. */
+  scanAnswerBytesMax = Number.POSITIVE_INFINITY
   #nextId = 100
 
   constructor(stores: readonly StoreId[]) {
@@ -246,8 +250,15 @@ export class FakeCluster {
           }),
         )
       case RawKind.Scan:
-        return pairsResponse(this.#scan(request))
+        return this.#scanResponse(request)
     }
+  }
+
+  #scanResponse(request: RawRequest): RawResponse {
+    const pairs = this.#scan(request)
+    const bytes = pairs.reduce((sum, each) => sum + each.length, 0)
+    if (pairs.length <= 2 || bytes <= this.scanAnswerBytesMax) return pairsResponse(pairs)
+    return errorResponse(`${SCAN_ANSWER_TOO_LARGE} ${this.scanAnswerBytesMax}: ask for fewer rows`)
   }
 
   #scan(request: RawRequest): Buffer[] {

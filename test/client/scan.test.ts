@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { afterEach, describe, expect, test } from 'vitest'
 import type { KvClient, Row, ScanOptions } from '../../src/client/kv-client.ts'
-import { RawKind } from '../../src/protocol/raw.ts'
+import { errorResponse, RawKind, SCAN_ANSWER_TOO_LARGE } from '../../src/protocol/raw.ts'
 import { FakeCluster, hex } from './fake-cluster.ts'
 
 let kv: KvClient | undefined
@@ -86,6 +86,44 @@ describe('scans over many regions', () => {
       const found = (await rowsOf(kv, { reverse })).map(([key]) => key)
       expect(found).toEqual(reverse ? ['e', 'd', 'c', 'b', 'a'] : ['a', 'b', 'c', 'd', 'e'])
     }
+  })
+
+  test('a page too large for the store is asked for again with fewer rows, down to one', async () => {
+    const cluster = new FakeCluster([1]).bootstrap(['k20'])
+    cluster.scanAnswerBytesMax = 1000
+    const expected: [string, string][] = []
+    for (let i = 10; i < 40; i++) {
+      // Small rows, rows that fit in twos and threes, and rows that do not fit even alone.
+      const value = 'v'.repeat(i < 20 ? 1 : i < 30 ? 400 : 5000)
+      cluster.data.set(hex(`k${i}`), Buffer.from(value))
+      expected.push([`k${i}`, value])
+    }
+    kv = cluster.client()
+    expect(await rowsOf(kv, {})).toEqual(expected)
+    expect(await rowsOf(kv, { reverse: true })).toEqual(expected.toReversed())
+    expect(await rowsOf(kv, { limit: 25 })).toEqual(expected.slice(0, 25))
+    const limits = cluster.served.map(({ request }) => request.limit)
+    expect(Math.min(...limits)).toBe(1)
+  })
+
+  test('after large rows, pages grow again', async () => {
+    const cluster = new FakeCluster([1]).bootstrap([])
+    cluster.scanAnswerBytesMax = 1000
+    for (let i = 100; i < 110; i++) cluster.data.set(hex(`k${i}`), Buffer.alloc(900))
+    for (let i = 200; i < 400; i++) cluster.data.set(hex(`k${i}`), Buffer.from('v'))
+    kv = cluster.client()
+    expect(await rowsOf(kv, { pageRows: 64 })).toHaveLength(210)
+    expect(cluster.served.at(-1)!.request.limit).toBeGreaterThan(16)
+  })
+
+  test('a store that refuses even one row is reported', async () => {
+    const cluster = new FakeCluster([1]).bootstrap([])
+    cluster.data.set(hex('a'), Buffer.from('v'))
+    const message = `${SCAN_ANSWER_TOO_LARGE} nothing`
+    cluster.execute = () => errorResponse(message)
+    kv = cluster.client()
+    await expect(rowsOf(kv, { pageRows: 8 })).rejects.toMatchObject({ message })
+    expect(cluster.served.map(({ request }) => request.limit)).toEqual([8, 4, 2, 1])
   })
 
   test('a consumer that leaves early asks for one page more at most', async () => {

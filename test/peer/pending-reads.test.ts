@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest'
+import { seededRandom } from '../../src/base/clock.ts'
 import { PendingReads } from '../../src/peer/pending-reads.ts'
 import { RawKind, RawRequest, type ResponseSink } from '../../src/protocol/raw.ts'
 
@@ -18,7 +19,7 @@ function takeTokens(reads: PendingReads, applied: number): number[] {
 
 describe('pending reads', () => {
   it('run once confirmed and applied far enough', () => {
-    const reads = new PendingReads()
+    const reads = new PendingReads(seededRandom(1))
     add(reads, 1, 2)
     const context = reads.issue(100)
     expect(takeTokens(reads, 50)).toEqual([])
@@ -29,7 +30,7 @@ describe('pending reads', () => {
   })
 
   it('a read that comes while a batch is in flight is not confirmed by its answer', () => {
-    const reads = new PendingReads()
+    const reads = new PendingReads(seededRandom(1))
     add(reads, 1)
     const first = reads.issue(100)
     add(reads, 2)
@@ -41,7 +42,7 @@ describe('pending reads', () => {
   })
 
   it('an answer to a later batch confirms the earlier ones, at the later index', () => {
-    const reads = new PendingReads()
+    const reads = new PendingReads(seededRandom(1))
     add(reads, 1)
     reads.issue(100)
     add(reads, 2)
@@ -52,7 +53,7 @@ describe('pending reads', () => {
   })
 
   it('a retry uses a new context, and the answer to the old one confirms nothing', () => {
-    const reads = new PendingReads()
+    const reads = new PendingReads(seededRandom(1))
     add(reads, 1)
     const first = reads.issue(100)
     add(reads, 2)
@@ -67,7 +68,7 @@ describe('pending reads', () => {
   })
 
   it('ignores contexts that are not its own', () => {
-    const reads = new PendingReads()
+    const reads = new PendingReads(seededRandom(1))
     add(reads, 1)
     reads.issue(100)
     expect(reads.onReadState(Buffer.from('x'), 10)).toBeUndefined()
@@ -75,7 +76,7 @@ describe('pending reads', () => {
   })
 
   it('gives up everything that waits, whatever its stage', () => {
-    const reads = new PendingReads()
+    const reads = new PendingReads(seededRandom(1))
     add(reads, 1)
     reads.onReadState(reads.issue(100), 10)
     add(reads, 2)
@@ -88,5 +89,26 @@ describe('pending reads', () => {
         .sort(),
     ).toEqual([1, 2, 3])
     expect(reads.length).toBe(0)
+  })
+
+  it('contexts of an earlier run mean nothing', () => {
+    for (let seed = 1; seed < 20; seed++) {
+      const earlier = new PendingReads(seededRandom(seed))
+      add(earlier, 1)
+      const late = earlier.issue(100)
+      const reads = new PendingReads(seededRandom(seed + 100))
+      add(reads, 2)
+      reads.issue(200)
+      expect(reads.onReadState(late, 7)).toBeUndefined()
+      expect(takeTokens(reads, 99)).toEqual([])
+    }
+  })
+
+  it('those that are confirmed elsewhere only wait to be applied', () => {
+    const reads = new PendingReads(seededRandom(1))
+    const requests = [1, 2].map((token) => new RawRequest(RawKind.Get, sink, token))
+    reads.addConfirmed(10, requests)
+    expect(takeTokens(reads, 9)).toEqual([])
+    expect(takeTokens(reads, 10)).toEqual([1, 2])
   })
 })

@@ -63,46 +63,6 @@ describe('a campaign', () => {
     node.campaign()
     expect(node.role).toBe(StateRole.Follower)
   })
-
-  test('a quorum of rolling pre-candidates does not wedge (a high term with a short log)', () => {
-    const group = new Group(3, { preVote: true })
-    // Peer 1: a longer log of a lower term. Peers 2 and 3: a later term.
-    for (const id of [1, 2, 3]) group.at(id).node.setElectionTimeout(1000)
-    group.at(1).node.step(
-      messageFrom(3, 1, MessageType.Append, {
-        term: 2,
-        index: START_INDEX,
-        logTerm: START_TERM,
-        entries: [entry(11, 2), entry(12, 2)],
-      }),
-    )
-    group.at(2).node.step(messageFrom(3, 2, MessageType.Heartbeat, { term: 9 }))
-    group.take(1)
-    group.take(2)
-    group.persist(1)
-    group.persist(2)
-    group.queue = []
-    group.cut.add(3)
-    for (let round = 0; round < 6; round++) {
-      for (const id of [2, 1]) {
-        group.at(id).node.campaign()
-        group.settle()
-      }
-    }
-    expect(group.at(1).node.role).toBe(StateRole.Leader)
-  })
-
-  test('a pre-candidate forgets its leader, so that another can win by its vote', () => {
-    const group = new Group(3, { preVote: true, checkQuorum: true })
-    group.elect(1)
-    group.cut.add(1)
-    group.elect(2)
-    expect(group.at(2).node.leaderId).toBe(0)
-    for (let i = 0; i < 10; i++) group.at(3).node.tick()
-    group.settle()
-    group.elect(3)
-    expect(group.at(3).node.role).toBe(StateRole.Leader)
-  })
 })
 
 describe('a voter', () => {
@@ -181,37 +141,6 @@ describe('a leader', () => {
     group.tickAll(2)
     expect(leader.node.role).toBe(StateRole.Follower)
     expect(leader.node.term).toBe(7)
-  })
-
-  test('does not commit an entry of an earlier term by counting copies', () => {
-    const group = new Group(3)
-    const old = group.elect(1)
-    old.node.propose(Buffer.from('old'))
-    group.cut.add(3)
-    group.take(1)
-    group.persist(1)
-    group.deliver()
-    group.take(2)
-    group.persist(2)
-    group.queue = []
-    const commit = old.node.commitIndex
-    const { node } = group.at(2)
-    node.campaign()
-    group.take(2)
-    group.persist(2)
-    group.deliver(1)
-    group.take(1)
-    group.persist(1)
-    group.deliver(2)
-    expect(node.role).toBe(StateRole.Leader)
-    // Both copies of the old entry are acknowledged, the new leader's own entry is not.
-    const ack = { term: node.term, index: commit + 1 }
-    group.take(2)
-    group.persist(2)
-    node.step(messageFrom(1, 2, MessageType.AppendResponse, ack))
-    expect(node.commitIndex).toBe(commit)
-    node.step(messageFrom(1, 2, MessageType.AppendResponse, { ...ack, index: commit + 2 }))
-    expect(node.commitIndex).toBe(commit + 2)
   })
 })
 

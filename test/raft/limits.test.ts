@@ -2,7 +2,7 @@
 import { describe, expect, test } from 'vitest'
 import type { Ready } from '../../src/raft/ready.ts'
 import { MessageType, StateRole } from '../../src/raft/types.ts'
-import { Group } from './group.ts'
+import { Group, messageFrom } from './group.ts'
 
 const TEN = Buffer.from('0123456789')
 
@@ -182,6 +182,28 @@ describe('entries that are temporarily unavailable', () => {
     expect(node.hasReady()).toBe(true)
     const [ready] = group.take(1)
     expect(ready!.committedEntries.map(({ index }) => index)).toEqual([applied + 1])
+  })
+
+  test('of this node itself are wanted no more once a snapshot contains them', () => {
+    const group = new Group(3)
+    const leader = group.elect(1)
+    leader.node.propose(TEN)
+    const { node, storage } = group.at(2)
+    storage.unavailableTo.add(0)
+    group.settle()
+    expect(node.appliedIndex).toBeLessThan(node.commitIndex)
+    storage.unavailableTo.delete(0)
+    leader.node.propose(TEN)
+    group.cut.add(2)
+    group.settle()
+    const snapshot = leader.storage.latest
+    const { term } = leader.node
+    node.step(messageFrom(1, 2, MessageType.Snapshot, { term, snapshot }))
+    group.cut.clear()
+    leader.node.propose(TEN)
+    group.settle()
+    // The answer to the first fetch never came.
+    expect(node.appliedIndex).toBe(leader.node.commitIndex)
   })
 
   test('a fetch that ends after the leader lost its office means nothing', () => {

@@ -26,7 +26,9 @@ describe('a restarted node', () => {
     const before = member.node.status()
     member.restart(START_INDEX)
     const after = member.node.status()
-    expect(after).toEqual({ ...before, applied: START_INDEX, leaderId: 0 })
+    const log = { ...before.log, applied: START_INDEX, handedOut: START_INDEX }
+    const { electionElapsed, electionTimeout } = after
+    expect(after).toEqual({ ...before, leaderId: 0, log, electionElapsed, electionTimeout })
   })
 
   test('hands out again what lies behind the applied index, and nothing else', () => {

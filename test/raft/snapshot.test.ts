@@ -1,7 +1,7 @@
 /** Followers that the log can no longer help. */
 import { describe, expect, test } from 'vitest'
 import { ProgressState } from '../../src/raft/tracker/progress.ts'
-import { MessageType } from '../../src/raft/types.ts'
+import { EntryType, MessageType } from '../../src/raft/types.ts'
 import { Group, messageFrom, START_INDEX } from './group.ts'
 
 /** Peer 3 missed what the leader's log no longer has. */
@@ -81,6 +81,46 @@ describe('a follower behind the log', () => {
 
 describe('a snapshot', () => {
   const confStateOfGroup = (group: Group) => group.at(1).storage.confState
+
+  test('must be synced before it is acknowledged, though nothing else is to be written', () => {
+    const group = new Group(3)
+    const { node } = group.at(2)
+    // Its term and leader are known and durable.
+    node.step(messageFrom(1, 2, MessageType.Heartbeat, { term: 2 }))
+    group.take(2)
+    group.persist(2)
+    const metadata = { index: START_INDEX + 5, term: 2, confState: confStateOfGroup(group) }
+    const snapshot = { metadata, data: Buffer.alloc(0) }
+    node.step(messageFrom(1, 2, MessageType.Snapshot, { term: 2, snapshot }))
+    const [ready] = group.take(2)
+    expect(ready!.entries).toEqual([])
+    expect(ready!.mustSync).toBe(true)
+    expect(ready!.persistedMessages.map(({ index }) => index)).toEqual([START_INDEX + 5])
+  })
+
+  test('that contains a membership change under way makes it one to be skipped', () => {
+    const group = new Group(3)
+    const { node, storage } = group.at(2)
+    const fields = { term: 2, index: START_INDEX, logTerm: 1, commit: START_INDEX + 1 }
+    const data = Buffer.from([0x12, 0x04, 0x08, 0x02, 0x10, 0x09])
+    const added = { index: START_INDEX + 1, term: 2, type: EntryType.ConfChangeV2, data }
+    node.step(messageFrom(1, 2, MessageType.Append, { ...fields, entries: [added] }))
+    const ready = node.ready()
+    storage.hardState = ready.hardState!
+    storage.append(ready.entries)
+    node.advanceAppendAsync(ready)
+    node.onPersistReady(ready.number)
+    const handedOut = node.ready()
+    node.advanceAppendAsync(handedOut)
+    expect(handedOut.committedEntries).toEqual([added])
+    // Before it is applied, a snapshot comes that has this change and another one.
+    const confState = { ...storage.confState, learners: [8, 9] }
+    const metadata = { index: START_INDEX + 2, term: 2, confState }
+    const snapshot = { metadata, data: Buffer.alloc(0) }
+    node.step(messageFrom(1, 2, MessageType.Snapshot, { term: 2, snapshot }))
+    expect(added.index).toBeLessThan(node.firstIndex)
+    expect(node.confState.learners).toEqual([8, 9])
+  })
 
   test('that the log covers already only raises the commit index', () => {
     const group = new Group(3)

@@ -1,6 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { EntryIndex } from '../../src/raftlog/entry-index.ts'
+import { FRAME_HEADER_BYTES } from '../../src/raftlog/format.ts'
 import { Segment } from '../../src/raftlog/segment.ts'
 
 interface Known {
@@ -19,6 +20,7 @@ const step = fc.oneof(
   }),
   fc.record({ kind: fc.constant('truncate' as const), back: fc.integer({ min: 0, max: 40 }) }),
   fc.record({ kind: fc.constant('compact' as const), keep: fc.integer({ min: -3, max: 80 }) }),
+  fc.record({ kind: fc.constant('relocate' as const), keep: fc.integer({ min: 0, max: 40 }) }),
 )
 
 function checkAll(index: EntryIndex, first: number, known: readonly Known[], segments: Segment[]) {
@@ -35,6 +37,14 @@ function checkAll(index: EntryIndex, first: number, known: readonly Known[], seg
   for (const segment of segments) {
     const live = known.filter((one) => one.segment === segment).length
     expect(segment.liveEntries).toBe(live)
+  }
+  const bytes = known.map((one) => FRAME_HEADER_BYTES + one.dataBytes)
+  expect(index.liveBytes).toBe(bytes.reduce((sum, each) => sum + each, 0))
+  expect(segments.reduce((sum, segment) => sum + segment.liveBytes, 0)).toBe(index.liveBytes)
+  for (let count = 1; count <= segments.length; count++) {
+    const oldest = new Set(segments.slice(0, count))
+    const last = known.findLastIndex((one) => oldest.has(one.segment))
+    expect(index.lastIn(oldest)).toBe(last < 0 ? undefined : first + last)
   }
 }
 
@@ -61,6 +71,21 @@ describe('entry index', () => {
           } else if (one.kind === 'truncate') {
             known = known.slice(0, Math.max(0, known.length - one.back))
             index.truncate(Math.max(first, index.last + 1 - one.back))
+          } else if (one.kind === 'relocate') {
+            const count = known.length - one.keep
+            if (count <= 0) continue
+            // The newest segment, as the log does it: entries stay in the order of their segments.
+            const segment = known.at(-1)!.segment
+            const offsets = known.slice(0, count).map((_, i) => 5000 + i)
+            known = known.map((each, i) =>
+              i < count ? { ...each, segment, offset: offsets[i]! } : { ...each, segment },
+            )
+            index.relocate(segment, offsets)
+            if (one.keep > 0)
+              index.relocate(
+                segment,
+                known.map((each) => each.offset),
+              )
           } else {
             const through = index.last - one.keep
             if (through < first) continue

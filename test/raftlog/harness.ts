@@ -1,11 +1,13 @@
 /** Opens a raft log on any file system and speaks to it in few words. */
 
+import type { RoundScheduler } from '../../src/base/clock.ts'
 import { silentLogger } from '../../src/base/logger.ts'
 import { MemoryFileSystem } from '../../src/env/memory-fs.ts'
 import type { FileSystem } from '../../src/env/port.ts'
 import type { Entry, HardState } from '../../src/raft/types.ts'
 import { openRaftLog } from '../../src/raftlog/open.ts'
 import type { RaftLog } from '../../src/raftlog/port.ts'
+import type { RecoveryMode } from '../../src/raftlog/recovery.ts'
 import type { SinkEvents, StreamSink } from '../../src/raftlog/stream-sink.ts'
 import { type StreamLocation, StreamWriter } from '../../src/raftlog/stream-writer.ts'
 
@@ -28,6 +30,9 @@ export interface OpenOptions {
   readonly writers?: number
   readonly segmentBytes?: number
   readonly cacheBytes?: number
+  readonly recoveryMode?: RecoveryMode
+  readonly purgeBytes?: number
+  readonly scheduler?: RoundScheduler
   readonly openSink?: (at: StreamLocation, events: SinkEvents) => StreamSink
 }
 
@@ -50,6 +55,9 @@ export async function open(options: OpenOptions = {}): Promise<Opened> {
       onFailed: (error) => failures.push(error),
     },
     logger: silentLogger,
+    recoveryMode: options.recoveryMode ?? 'tolerate-tail',
+    ...(options.purgeBytes === undefined ? {} : { purgeBytes: options.purgeBytes }),
+    ...(options.scheduler === undefined ? {} : { scheduler: options.scheduler }),
     ...(options.openSink === undefined ? {} : { openSink: options.openSink }),
   })
   return {

@@ -39,6 +39,8 @@ describe('exit codes', () => {
   test.each([
     ['sever', /unknown command 'sever'\s.*Did you mean server/],
     ['server --nope', /unknown option '--nope'/],
+    ['server --dat-dir x', /unknown option '--dat-dir'\s.*Did you mean --data-dir/],
+    ['kv scan --limits 3', /unknown option '--limits'\s.*Did you mean --limit/],
     ['up --stores 0', /--stores <n>.*a whole number from 1 to 1000/],
     ['pd --regions x', /--regions <n>.*a whole number/],
     ['bench nothing', /no suite "nothing"; there are raftlog, engine/],
@@ -99,6 +101,20 @@ describe('failures are one line on standard error', () => {
     )
   })
 
+  test.skipIf(process.platform !== 'linux').each(['server', 'pd'])(
+    'a place where %s can make no directory',
+    async (command) => {
+      expect(await failure(command, '--data-dir', '/proc/polyraft/data')).toBe(
+        'polyraft: cannot use /proc/polyraft/data (--data-dir) for data: no directory can be made there',
+      )
+    },
+  )
+
+  test('no PD, for a command', async () => {
+    const line = await failure('kv', 'get', 'k', '--pd', '127.0.0.1:1', '--timeout-ms', '300')
+    expect(line).toBe('polyraft: no PD answers at 127.0.0.1:1: connect ECONNREFUSED 127.0.0.1:1')
+  })
+
   test.skipIf(process.getuid?.() === 0)('a directory that may not be written', async () => {
     const dir = temporaryDirectory()
     chmodSync(dir, 0o500)
@@ -114,12 +130,5 @@ describe('failures are one line on standard error', () => {
     expect(await failure(...common, ...status)).toContain(`${taken} (--status-addr) is in use`)
     const pd = ['pd', '--data-dir', dir, '--log-level', 'silent', '--client-addr', taken]
     expect(await failure(...pd)).toContain(`${taken} is in use`)
-  })
-
-  test('no placement driver', async () => {
-    const dir = temporaryDirectory()
-    const ports = ['--addr', '127.0.0.1:0', '--status-addr', '127.0.0.1:0']
-    const pd = ['--pd-endpoints', '127.0.0.1:1', '--log-level', 'silent']
-    expect(await failure('server', '--data-dir', dir, ...ports, ...pd)).toContain('127.0.0.1:1')
   })
 })

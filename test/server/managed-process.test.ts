@@ -1,4 +1,5 @@
-import { join } from 'node:path'
+import { mkdirSync, rmSync } from 'node:fs'
+import { dirname, join } from 'node:path'
 import { expect, onTestFinished, test } from 'vitest'
 import { type Death, ManagedProcess } from '../../src/server/managed-process.ts'
 import { temporaryDirectory } from './fixtures.ts'
@@ -51,6 +52,34 @@ test('a child that fails tells its last line', async () => {
     { pid: starts[0], how: 'exit code 3', failed: true, lastLine: 'why', restarting: false },
   ])
   expect(child.pid).toBe(0)
+})
+
+test('a child that fails with a stack tells its first line', async () => {
+  const { child, deaths, until } = manage('throw new Error("why")', false)
+  child.start()
+  await until(() => deaths.length === 1)
+  expect(deaths[0]!.lastLine).not.toMatch(/^\s/)
+  child.kill()
+  const stack = manage(
+    'console.error("polyraft: why\\n    at a\\n    at b"); process.exit(1)',
+    false,
+  )
+  stack.child.start()
+  await stack.until(() => stack.deaths.length === 1)
+  expect(stack.deaths[0]!.lastLine).toBe('polyraft: why')
+})
+
+test('a child whose output cannot be written is a death, and is tried again', async () => {
+  const { child, starts, deaths, until } = manage(FOREVER, true)
+  const { outputFile } = child.spec
+  rmSync(dirname(outputFile), { recursive: true })
+  child.start()
+  expect(deaths).toMatchObject([
+    { pid: 0, failed: true, restarting: true, lastLine: expect.stringContaining('ENOENT') },
+  ])
+  mkdirSync(dirname(outputFile))
+  await until(() => starts.length === 1)
+  await child.stop()
 })
 
 test('a killed child is started again, until it is stopped', async () => {

@@ -2,6 +2,8 @@ import { once } from 'node:events'
 import { createServer } from 'node:http'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { silentLogger } from '../../src/base/logger.ts'
+import { PeerMetrics } from '../../src/peer/metrics.ts'
+import { formatMetrics } from '../../src/server/metrics.ts'
 import { type StatusServer, startStatusServer } from '../../src/server/status-server.ts'
 import { FakeStore, region } from './fixtures.ts'
 
@@ -56,8 +58,25 @@ test('/metrics has the figures of store, transport and process', async () => {
     '# TYPE polyraft_engine_size_bytes gauge\npolyraft_engine_size_bytes 4.5\n',
   )
   expect(text).toContain('polyraft_transport_links_out 2\n')
+  expect(text).toMatch(/^# TYPE process_cpu_seconds_total counter\nprocess_cpu_seconds_total \d/m)
   expect(text).toMatch(/^process_resident_memory_bytes \d+/m)
   expect(text).toMatch(/^nodejs_eventloop_delay_p99_seconds /m)
+})
+
+test('figures that only grow are counters by type and name', () => {
+  expect(formatMetrics({ proposals: 3, region_count: 2, transport_frames_sent_total: 1 })).toBe(
+    '# TYPE polyraft_proposals_total counter\npolyraft_proposals_total 3\n' +
+      '# TYPE polyraft_region_count gauge\npolyraft_region_count 2\n' +
+      '# TYPE polyraft_transport_frames_sent_total counter\npolyraft_transport_frames_sent_total 1\n',
+  )
+})
+
+test('every counter of the peers is a counter in /metrics', () => {
+  const names = Object.keys(new PeerMetrics()).map((name) =>
+    name.replace(/[A-Z]/g, (c) => `_${c.toLowerCase()}`),
+  )
+  const text = formatMetrics(Object.fromEntries(names.map((name) => [name, 1])))
+  expect(text).not.toContain('gauge')
 })
 
 test('/metrics tells how late the event loop was since it was read last', async () => {

@@ -140,6 +140,20 @@ describe('unary calls', () => {
     expect(store.executed).toBe(0)
   })
 
+  it('for another cluster are refused, and change nothing', async () => {
+    const put = { key: bytes('k'), value: bytes('v') }
+    for (const method of ['RawPut', 'RawScan']) {
+      const answer = unary(method, { ...(method === 'RawPut' && put), context: { cluster_id: 2 } })
+      expect(await statusOf(answer)).toEqual({
+        code: status.INVALID_ARGUMENT,
+        details: 'the request is for cluster 2, this store belongs to cluster 1',
+      })
+    }
+    expect(store.rows.size).toBe(0)
+    expect(await unary('RawPut', { ...put, context: { cluster_id: 1 } })).toEqual({})
+    expect(store.rows.size).toBe(1)
+  })
+
   it('that are malformed are invalid arguments', async () => {
     const answer = await statusOf(unaryBytes('RawGet', Buffer.from('120561', 'hex')))
     expect(answer.code).toBe(status.INVALID_ARGUMENT)
@@ -205,6 +219,18 @@ describe('a stream of commands', () => {
     stream.send({ 6: { RawGet: { key: bytes('k') } } })
     expect(await stream.answer(6)).toEqual({ RawGet: { not_found: true } })
     expect(store.executed).toBe(1)
+  })
+
+  it('ends when a command is for another cluster, without executing it', async () => {
+    const stream = new Stream()
+    const put = { key: bytes('k'), value: bytes('v') }
+    stream.send({ 1: { RawPut: { ...put, context: { cluster_id: 1 } } } })
+    expect(await stream.answer(1)).toEqual({ RawPut: {} })
+    stream.send({ 2: { RawPut: { ...put, key: bytes('other'), context: { cluster_id: 2 } } } })
+    const end = await stream.ended()
+    expect(end.code).toBe(status.INVALID_ARGUMENT)
+    expect(end.details).toContain('for cluster 2')
+    expect([...store.rows.keys()]).toEqual(['k'])
   })
 
   it('ends when the frame of a message is malformed', async () => {

@@ -32,6 +32,10 @@ export class Inflights {
     return this.#count
   }
 
+  get bytes(): number {
+    return this.#bytes
+  }
+
   get isFull(): boolean {
     return (
       this.#count === this.#messagesMax || (this.#bytesMax !== 0 && this.#bytes >= this.#bytesMax)

@@ -9,6 +9,7 @@ import { addConnectOptions, parsePositive } from '../cli/options.ts'
 import { print } from '../cli/output.ts'
 import { formatCount } from '../cli/progress.ts'
 import { type ConnectOptions, EXIT_FAILED, runCommand, withPd } from '../cli/run.ts'
+import { registerLogEngine } from './ctl-log-engine.ts'
 import { printRegion, printRegions } from './ctl-regions.ts'
 import { printStores } from './ctl-stores.ts'
 
@@ -26,6 +27,7 @@ export function registerCtl(program: Command, io: CliIo = processIo): void {
   ctlCommand(ctl, 'health', 'exit 0 when every region has a leader and its replicas').action(
     (options: CtlOptions) => runPd(io, options, (pd) => health(io, pd, options)),
   )
+  registerLogEngine(ctl, io)
 }
 
 function registerRegion(region: Command, io: CliIo): void {

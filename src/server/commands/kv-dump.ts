@@ -1,5 +1,7 @@
 /** `polyraft kv dump`: rows of the cluster as text, no faster than the reader takes them. */
-import { createWriteStream } from 'node:fs'
+import { once } from 'node:events'
+import { createWriteStream, type WriteStream } from 'node:fs'
+import { errorMessage, PolyraftError, systemErrorCode } from '../../base/errors.ts'
 import type { KvClient, ScanOptions } from '../../client/kv-client.ts'
 import type { CliIo } from '../cli/cli-io.ts'
 import { Output } from '../cli/output.ts'
@@ -14,9 +16,7 @@ export interface DumpOptions {
 }
 
 export async function dumpRows(io: CliIo, kv: KvClient, options: DumpOptions): Promise<void> {
-  const output = new Output(
-    options.file === undefined ? io.stdout : createWriteStream(options.file),
-  )
+  const output = new Output(options.file === undefined ? io.stdout : await openFile(options.file))
   // Where the rows themselves go to the terminal, a progress line would only disturb them.
   const live = io.stderr.isTTY === true && (options.file !== undefined || io.stdout.isTTY !== true)
   const progress = new Progress(io.stderr, 'dumped', undefined, live)
@@ -35,4 +35,16 @@ export async function dumpRows(io: CliIo, kv: KvClient, options: DumpOptions): P
     progress.stop()
   }
   progress.finish()
+}
+
+async function openFile(file: string): Promise<WriteStream> {
+  const stream = createWriteStream(file)
+  try {
+    await once(stream, 'open')
+    return stream
+  } catch (error) {
+    const why = systemErrorCode(error) === 'EISDIR' ? 'it is a directory' : errorMessage(error)
+    const message = `cannot write ${file}: ${why}`
+    throw new PolyraftError('InvalidArgument', message, { file }, { cause: error })
+  }
 }

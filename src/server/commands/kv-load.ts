@@ -51,8 +51,10 @@ async function openInput(
 ): Promise<{ stream: Readable; bytesTotal: number | undefined }> {
   if (file === '-') return { stream: io.stdin, bytesTotal: undefined }
   try {
-    const { size } = await stat(file)
-    return { stream: createReadStream(file, { highWaterMark: READ_BYTES }), bytesTotal: size }
+    const found = await stat(file)
+    if (found.isDirectory()) throw new Error('it is a directory')
+    const stream = createReadStream(file, { highWaterMark: READ_BYTES })
+    return { stream, bytesTotal: found.size }
   } catch (error) {
     throw unreadable(file, error)
   }

@@ -51,7 +51,7 @@ async function run(flags: PdFlags): Promise<void> {
   const { startPd } = await import('../../pd/server.ts')
   const { lockDataDirectory } = await import('../../env/data-dir.ts')
   const { machineClock, machineRandom } = await import('../../base/node-clock.ts')
-  makeDataDir(flags.dataDir)
+  await makeDataDir(flags.dataDir)
   const logger = openLogger(flags.logLevel, flags.logFile)
   await runProcess(logger, () =>
     startPd({

@@ -70,10 +70,11 @@ async function serve(loaded: LoadedConfig): Promise<void> {
   const { nodeParts } = await import('../node-parts.ts')
   const { VERSION } = await import('../version.ts')
   const { config } = loaded
-  makeDataDir(config.dataDir)
+  await makeDataDir(config.dataDir)
   const logger = openLogger(config.logLevel, config.logFile)
-  await runProcess(logger, async (onFatal) => {
-    const node = await startNode({ loaded, version: VERSION, logger, parts: nodeParts, onFatal })
+  await runProcess(logger, async (onFatal, signal) => {
+    const parts = nodeParts
+    const node = await startNode({ loaded, version: VERSION, logger, parts, onFatal, signal })
     const { address, statusAddress, peerAddress } = node
     logger.info({ address, statusAddress, peerAddress }, 'serving')
     return node

@@ -1,6 +1,7 @@
 /** `polyraft up`: a whole cluster on this machine. */
 import { type Command, InvalidArgumentError } from 'commander'
 import type { ClusterPlan } from '../cluster-plan.ts'
+import { reportError } from '../report.ts'
 import type { Supervisor } from '../supervisor.ts'
 
 interface UpFlags {
@@ -80,6 +81,12 @@ function stopOnSignals(supervisor: Supervisor): () => Promise<void> {
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, onSignal)
   // A terminal or pipe that went away must not take the cluster with it.
   process.stdout.on('error', () => {})
+  // Our bug, but the processes must not outlive the one that could stop them.
+  process.on('uncaughtException', (error) => {
+    supervisor.kill()
+    reportError(error)
+    process.exit(1)
+  })
   return stop
 }
 

@@ -7,12 +7,12 @@ import { describeMembership, describeProgress } from '../../../src/raft/describe
 import { progressStatus } from '../../../src/raft/status.ts'
 import { Tracker } from '../../../src/raft/tracker/tracker.ts'
 import { parseChanges } from '../script/changes.ts'
-import { dataFiles, HAS_DATA, readData } from '../script/data.ts'
+import { publicData } from '../script/data.ts'
 import { parseScript, type ScriptStep } from '../script/parser.ts'
 import { EMPTY_CONF_STATE } from '../script/storage.ts'
 
 const STEPS_IN_ALL = 58
-const files = dataFiles('confchange')
+const files = publicData.files('confchange')
 let passed = 0
 let total = 0
 
@@ -24,11 +24,11 @@ function change(membership: Membership, step: ScriptStep): Membership | string {
   return enterJoint(membership, changes, autoLeave)
 }
 
-describe.skipIf(!HAS_DATA)('confchange scripts', () => {
+describe.skipIf(!publicData.isPresent)('confchange scripts', () => {
   test.each(files)('%s', (name) => {
     let membership = restoreMembership(EMPTY_CONF_STATE)
     const tracker = new Tracker(10, 0)
-    const steps = parseScript(name, readData('confchange', name))
+    const steps = parseScript(name, publicData.read('confchange', name))
     total += steps.length
     steps.forEach((step, lastIndex) => {
       const next = change(membership, step)

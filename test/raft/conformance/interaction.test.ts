@@ -1,32 +1,23 @@
 /** Whole groups, step by step, against public scripts. Tiers rise in difficulty. */
 import { afterAll, describe, expect, test } from 'vitest'
-import { dataFiles, HAS_DATA, readData } from '../script/data.ts'
+import { publicData } from '../script/data.ts'
 import { ScriptEnvironment } from '../script/environment.ts'
 import { parseScript } from '../script/parser.ts'
-import { comparable, difference } from '../script/printer.ts'
+import { runScript } from '../script/runner.ts'
 
-/** Written for a storage protocol of messages, which readies replace here: see append-race.test.ts. */
+/** Written for a storage protocol of messages, which readies replace here: see ../scripts/append_aba_race.txt. */
 const OTHER_PROTOCOL = ['async_storage_writes.txt', 'async_storage_writes_append_aba_race.txt']
 const STEPS_IN_ALL = 467
 
-const files = dataFiles('interaction').filter((name) => !OTHER_PROTOCOL.includes(name))
+const files = publicData.files('interaction').filter((name) => !OTHER_PROTOCOL.includes(name))
 let passed = 0
 let total = 0
 
-describe.skipIf(!HAS_DATA)('interaction scripts', () => {
+describe.skipIf(!publicData.isPresent)('interaction scripts', () => {
   test.each(files)('%s', (name) => {
-    const environment = new ScriptEnvironment()
-    const steps = parseScript(name, readData('interaction', name))
-    total += steps.length
-    for (const step of steps) {
-      const expected = comparable(step.expected)
-      const actual = comparable(environment.run(step))
-      if (actual !== expected) {
-        const where = `${name}:${step.line} ${step.command}`
-        expect.fail(`${where}\n${difference(expected, actual)}`)
-      }
-      passed++
-    }
+    const text = publicData.read('interaction', name)
+    total += parseScript(name, text).length
+    runScript(name, text, new ScriptEnvironment(), () => passed++)
   })
 
   afterAll(() => {

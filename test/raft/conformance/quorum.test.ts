@@ -2,11 +2,11 @@
 import { afterAll, describe, expect, test } from 'vitest'
 import { jointIndex, jointVote } from '../../../src/raft/quorum/joint.ts'
 import { majorityIndex, majorityVote, VoteResult } from '../../../src/raft/quorum/majority.ts'
-import { dataFiles, HAS_DATA, readData } from '../script/data.ts'
+import { publicData } from '../script/data.ts'
 import { parseScript, type ScriptStep } from '../script/parser.ts'
 
 const STEPS_IN_ALL = 127
-const files = dataFiles('quorum')
+const files = publicData.files('quorum')
 let passed = 0
 let total = 0
 
@@ -112,9 +112,9 @@ function vote(step: ScriptStep): string {
   return `${VOTE_NAMES[result]}\n`
 }
 
-describe.skipIf(!HAS_DATA)('quorum scripts', () => {
+describe.skipIf(!publicData.isPresent)('quorum scripts', () => {
   test.each(files)('%s', (name) => {
-    const steps = parseScript(name, readData('quorum', name))
+    const steps = parseScript(name, publicData.read('quorum', name))
     total += steps.length
     for (const step of steps) {
       const actual = step.command === 'vote' ? vote(step) : committed(step)

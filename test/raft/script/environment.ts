@@ -2,12 +2,7 @@
  * The world of a script: nodes, their storages, one queue of messages, and the commands. A node is
  * driven through the asynchronous interface, in the order persist, apply, send, report.
  */
-import { seededRandom } from '../../../src/base/clock.ts'
-import {
-  decodeConfChange,
-  encodeConfChangeV1,
-  encodeConfChangeV2,
-} from '../../../src/raft/conf-change-codec.ts'
+import { encodeConfChangeV1, encodeConfChangeV2 } from '../../../src/raft/conf-change-codec.ts'
 import { defaultRaftConfig, type RaftConfig } from '../../../src/raft/config.ts'
 import {
   describeEntry,
@@ -17,20 +12,22 @@ import {
   messageName,
 } from '../../../src/raft/describe.ts'
 import { newMessage } from '../../../src/raft/message.ts'
-import { RawNode } from '../../../src/raft/raw-node.ts'
 import type { Ready } from '../../../src/raft/ready.ts'
 import {
   ConfChangeTransition,
   type ConfChangeV2,
-  type ConfState,
   type Entry,
   EntryType,
+  type HardState,
   type Message,
   MessageType,
   ReadOnlyOption,
   StateRole,
 } from '../../../src/raft/types.ts'
+import { flag, ids, number, value } from './args.ts'
 import { parseChanges } from './changes.ts'
+import { ScriptNode } from './node.ts'
+import { type Command, ownCommands, type ScriptWorld } from './own-commands.ts'
 import type { ScriptStep } from './parser.ts'
 import { indent, printReady } from './printer.ts'
 import { confStateOf, MemoryStorage } from './storage.ts'
@@ -38,19 +35,13 @@ import { confStateOf, MemoryStorage } from './storage.ts'
 const UNLIMITED = Number.MAX_SAFE_INTEGER
 const ELECTION_TICK = 3
 
-interface ScriptNode {
-  readonly node: RawNode
-  readonly storage: MemoryStorage
-}
-
-type Command = (step: ScriptStep) => string
-
-export class ScriptEnvironment {
+export class ScriptEnvironment implements ScriptWorld {
   readonly #nodes: ScriptNode[] = []
   #messages: Message[] = []
   /** Log level `none`: commands act but print nothing. */
   #silent = false
-  readonly #commands: Readonly<Record<string, Command>> = {
+  readonly #commands: Readonly<Record<string, Command>>
+  readonly #publicCommands: Readonly<Record<string, Command>> = {
     'add-nodes': (step) => this.#addNodes(step),
     campaign: (step) => this.#on(step, 0, ({ node }) => node.campaign()),
     compact: (step) => this.#compact(step),
@@ -77,6 +68,11 @@ export class ScriptEnvironment {
     'transfer-leadership': (step) => this.#transfer(step),
   }
 
+  /** `own`: the script may use our own commands too. */
+  constructor(own = false) {
+    this.#commands = own ? { ...this.#publicCommands, ...ownCommands(this) } : this.#publicCommands
+  }
+
   run(step: ScriptStep): string {
     const command = this.#commands[step.command]
     if (command === undefined) throw new Error(`unknown command ${step.command}`)
@@ -85,14 +81,18 @@ export class ScriptEnvironment {
     return silent ? '' : text
   }
 
-  #at(id: number): ScriptNode {
+  at(id: number): ScriptNode {
     const found = this.#nodes[id - 1]
     if (found === undefined) throw new Error(`no node ${id}`)
     return found
   }
 
+  queue(messages: readonly Message[]): void {
+    this.#messages.push(...messages)
+  }
+
   #on(step: ScriptStep, position: number, run: (node: ScriptNode) => void): string {
-    run(this.#at(number(step, position)))
+    run(this.at(number(step, position)))
     return ''
   }
 
@@ -105,8 +105,8 @@ export class ScriptEnvironment {
         index === 0
           ? new MemoryStorage()
           : new MemoryStorage({ metadata: { index, term: 1, confState }, data: content })
-      const config = configOf(step, this.#nodes.length + 1, index)
-      this.#nodes.push({ node: new RawNode(config, storage, seededRandom(1)), storage })
+      const configFor = (id: number, applied: number): RaftConfig => configOf(step, id, applied)
+      this.#nodes.push(new ScriptNode(this.#nodes.length + 1, configFor, storage))
     }
     return ''
   }
@@ -118,14 +118,14 @@ export class ScriptEnvironment {
   }
 
   #propose(step: ScriptStep): string {
-    const { node } = this.#at(number(step, 0))
+    const { node } = this.at(number(step, 0))
     const result = node.propose(Buffer.from(step.args[1]!.key))
     return result === 'ok' ? '' : 'raft proposal dropped\n'
   }
 
   /** Steps a proposal message, as a forwarded one arrives: invalid changes become empty entries. */
   #proposeConfChange(step: ScriptStep): string {
-    const { node } = this.#at(number(step, 0))
+    const { node } = this.at(number(step, 0))
     const change: ConfChangeV2 = {
       transition: transitionOf(value(step, 'transition')),
       changes: parseChanges(step.input),
@@ -146,12 +146,12 @@ export class ScriptEnvironment {
   }
 
   #transfer(step: ScriptStep): string {
-    this.#at(Number(value(step, 'from'))).node.transferLeader(Number(value(step, 'to')))
+    this.at(Number(value(step, 'from'))).node.transferLeader(Number(value(step, 'to')))
     return ''
   }
 
   #sendSnapshot(step: ScriptStep): string {
-    const { node, storage } = this.#at(number(step, 0))
+    const { node, storage } = this.at(number(step, 0))
     const message = newMessage(MessageType.Snapshot, number(step, 1))
     message.from = node.id
     message.term = node.term
@@ -161,7 +161,7 @@ export class ScriptEnvironment {
   }
 
   #compact(step: ScriptStep): string {
-    this.#at(number(step, 0)).storage.compact(number(step, 1))
+    this.at(number(step, 0)).compact(number(step, 1))
     return this.#printLog(number(step, 0))
   }
 
@@ -174,21 +174,17 @@ export class ScriptEnvironment {
   }
 
   #processReady(id: number): string {
-    const { node, storage } = this.#at(id)
+    const target = this.at(id)
+    if (target.hasUnsynced) throw new Error(`node ${id} has readies that are to be persisted`)
+    const { node } = target
     const roleBefore = node.role
-    const ready = node.ready()
-    persist(storage, ready)
-    node.advanceAppendAsync(ready)
-    apply(node, storage, ready.committedEntries)
-    const { messages, persistedMessages } = ready
-    this.#messages.push(...messages, ...persistedMessages)
-    node.onPersistReady(ready.number)
-    if (ready.snapshot !== undefined) node.advanceApplyTo(ready.snapshot.metadata.index)
-    else applied(node, ready.committedEntries)
-    const wasLeader = roleBefore === StateRole.Leader
-    const isLeader = node.status().role === StateRole.Leader
-    const freed = wasLeader || isLeader ? [] : takeFreed(node, storage)
-    return printReady(ready, [...ready.committedEntries, ...freed])
+    const before = target.storage.hardState
+    const ready = target.take()
+    this.queue([...ready.messages, ...target.sync(1)])
+    target.tell(1)
+    const leads = roleBefore === StateRole.Leader || node.role === StateRole.Leader
+    const committed = [...ready.committedEntries, ...(leads ? [] : takeFreed(target))]
+    return printReady(ready, committed, mustSyncLog(before, ready))
   }
 
   #deliver(step: ScriptStep): string {
@@ -210,7 +206,7 @@ export class ScriptEnvironment {
     for (const message of matching) {
       text += `${drop ? 'dropped: ' : ''}${describeMessage(message)}\n`
       if (drop) continue
-      const result = this.#at(id).node.step(message)
+      const result = this.at(id).node.step(message)
       if (result === 'peer-not-found') text += 'raft: cannot step as peer not found\n'
       else if (result !== 'ok') text += 'raft proposal dropped\n'
     }
@@ -225,7 +221,7 @@ export class ScriptEnvironment {
     for (let quiet = false; !quiet; ) {
       const before = text
       for (const id of targets) {
-        if (!this.#at(id).node.hasReady()) continue
+        if (!this.at(id).node.hasReady()) continue
         text += `> ${id} handling Ready\n${indent(this.#processReady(id))}`
       }
       for (const id of targets) {
@@ -238,7 +234,7 @@ export class ScriptEnvironment {
   }
 
   #printLog(id: number): string {
-    const { storage } = this.#at(id)
+    const { storage } = this.at(id)
     const first = storage.firstIndex()
     const last = storage.lastIndex()
     if (last < first) return `log is empty: first index=${first}, last index=${last}\n`
@@ -260,59 +256,30 @@ export class ScriptEnvironment {
   }
 
   #printStatus(id: number): string {
-    const { progress } = this.#at(id).node.status()
-    return progress.map((of) => `${of.id}: ${describeProgress(of)}\n`).join('')
+    const { leader } = this.at(id).node.status()
+    return (leader?.progress ?? []).map((of) => `${of.id}: ${describeProgress(of)}\n`).join('')
   }
-}
-
-function persist(storage: MemoryStorage, ready: Ready): void {
-  if (ready.hardState !== undefined) storage.hardState = ready.hardState
-  if (ready.snapshot !== undefined) storage.install(ready.snapshot)
-  storage.append(ready.entries)
-}
-
-function apply(node: RawNode, storage: MemoryStorage, entries: readonly Entry[]): void {
-  for (const entry of entries) {
-    let confState: ConfState = storage.latest.metadata.confState
-    if (entry.type !== EntryType.Normal) confState = node.applyConfChange(decodeConfChange(entry))
-    storage.latest = {
-      metadata: { index: entry.index, term: entry.term, confState },
-      data: Buffer.concat([storage.latest.data, entry.data]),
-    }
-  }
-}
-
-function applied(node: RawNode, entries: readonly Entry[]): void {
-  const last = entries.at(-1)
-  if (last !== undefined) node.advanceApplyTo(last.index)
 }
 
 /** A follower's committed entries that only waited for being persisted. */
-function takeFreed(node: RawNode, storage: MemoryStorage): readonly Entry[] {
-  if (!node.hasReady()) return []
-  const ready = node.ready()
+function takeFreed(target: ScriptNode): readonly Entry[] {
+  if (!target.node.hasReady()) return []
+  const ready = target.take()
   const isPlain =
     ready.softState === undefined &&
     ready.hardState === undefined &&
     ready.entries.length + ready.messages.length + ready.persistedMessages.length === 0
   if (!isPlain) throw new Error('persisting on a follower frees committed entries and nothing else')
-  node.advanceAppendAsync(ready)
-  apply(node, storage, ready.committedEntries)
-  node.onPersistReady(ready.number)
-  applied(node, ready.committedEntries)
+  target.sync(1)
+  target.tell(1)
   return ready.committedEntries
 }
 
-function number(step: ScriptStep, position: number): number {
-  return Number(step.args[position]!.key)
-}
-
-function value(step: ScriptStep, key: string): string | undefined {
-  return step.args.find((arg) => arg.key === key)?.values[0]
-}
-
-function ids(step: ScriptStep, key: string): number[] {
-  return (step.args.find((arg) => arg.key === key)?.values ?? []).map(Number)
+/** The public scripts count only what goes to the log: they have snapshots synced elsewhere. */
+function mustSyncLog(before: HardState, { entries, hardState }: Ready): boolean {
+  if (entries.length > 0) return true
+  if (hardState === undefined) return false
+  return hardState.term !== before.term || hardState.vote !== before.vote
 }
 
 function transitionOf(name: string | undefined): ConfChangeTransition {
@@ -321,21 +288,21 @@ function transitionOf(name: string | undefined): ConfChangeTransition {
 }
 
 function configOf(step: ScriptStep, id: number, applied: number): RaftConfig {
-  const flag = (key: string): boolean => value(step, key) === 'true'
   return {
     ...defaultRaftConfig(id, applied),
     electionTick: ELECTION_TICK,
     heartbeatTick: 1,
-    maxSizePerMsg: UNLIMITED,
+    maxSizePerMsg: Number(value(step, 'max-size-per-msg') ?? UNLIMITED),
     maxInflightMsgs: Number(value(step, 'inflight') ?? UNLIMITED),
-    checkQuorum: flag('checkquorum'),
-    preVote: flag('prevote'),
+    checkQuorum: flag(step, 'checkquorum'),
+    preVote: flag(step, 'prevote'),
     readOnlyOption:
       value(step, 'read-only') === 'lease-based' ? ReadOnlyOption.LeaseBased : ReadOnlyOption.Safe,
+    maxUncommittedSize: Number(value(step, 'max-uncommitted-size') ?? 0),
     maxCommittedSizePerReady: Number(value(step, 'max-committed-size-per-ready') ?? 0),
-    disableProposalForwarding: false,
-    disableConfChangeValidation: flag('disable-conf-change-validation'),
-    stepDownOnRemoval: flag('step-down-on-removal'),
-    commitByVote: false,
+    disableProposalForwarding: flag(step, 'disable-proposal-forwarding'),
+    disableConfChangeValidation: flag(step, 'disable-conf-change-validation'),
+    stepDownOnRemoval: flag(step, 'step-down-on-removal'),
+    commitByVote: flag(step, 'commit-by-vote'),
   }
 }

@@ -22,6 +22,9 @@ export interface ScriptStep {
   readonly input: string
   /** Ends in a newline. */
   readonly expected: string
+  /** Its lines: from here, up to but not including there; counted from 0. */
+  readonly expectedFrom: number
+  readonly expectedTo: number
 }
 
 export function parseScript(file: string, text: string): ScriptStep[] {
@@ -36,6 +39,7 @@ export function parseScript(file: string, text: string): ScriptStep[] {
     const input: string[] = []
     while (at < lines.length && lines[at] !== '----') input.push(lines[at++]!)
     at++
+    const expectedFrom = at
     let expected = ''
     while (at < lines.length && lines[at]!.trim() !== '') expected += `${lines[at++]}\n`
     const [command, ...args] = splitDirective(directive)
@@ -46,6 +50,8 @@ export function parseScript(file: string, text: string): ScriptStep[] {
       args: args.map(parseArg),
       input: input.join('\n').trim(),
       expected,
+      expectedFrom,
+      expectedTo: at,
     })
   }
   return steps

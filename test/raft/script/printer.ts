@@ -3,6 +3,7 @@ import {
   describeEntry,
   describeHardState,
   describeMessage,
+  describeReadState,
   describeSnapshot,
   describeSoftState,
 } from '../../../src/raft/describe.ts'
@@ -12,16 +13,29 @@ import type { Entry } from '../../../src/raft/types.ts'
 const LOG_LINE = /^\s*(DEBUG|INFO|WARN|ERROR) /
 
 /** A ready, with the committed entries that its persistence set free in the same breath. */
-export function printReady(ready: Ready, committed: readonly Entry[]): string {
+export function printReady(ready: Ready, committed: readonly Entry[], mustSync: boolean): string {
+  const messages = [...ready.messages, ...ready.persistedMessages]
+  const text = printState(ready, committed) + section('Messages', messages.map(describeMessage))
+  return text === '' ? '<empty Ready>\n' : `Ready MustSync=${mustSync}:\n${text}`
+}
+
+/** A ready as it is before it is durable: what leaves at once, and what only then. */
+export function printAsyncReady(ready: Ready): string {
+  const text =
+    printState(ready, ready.committedEntries) +
+    section('Messages', ready.messages.map(describeMessage)) +
+    section('WhenPersisted', ready.persistedMessages.map(describeMessage))
+  return `Ready ${ready.number} MustSync=${ready.mustSync}:\n${text}`
+}
+
+function printState(ready: Ready, committed: readonly Entry[]): string {
   let text = ''
   if (ready.softState !== undefined) text += `${describeSoftState(ready.softState)}\n`
   if (ready.hardState !== undefined) text += `HardState ${describeHardState(ready.hardState)}\n`
+  text += section('ReadStates', ready.readStates.map(describeReadState))
   text += section('Entries', ready.entries.map(describeEntry))
   if (ready.snapshot !== undefined) text += `Snapshot ${describeSnapshot(ready.snapshot)}\n`
-  text += section('CommittedEntries', committed.map(describeEntry))
-  const messages = [...ready.messages, ...ready.persistedMessages]
-  text += section('Messages', messages.map(describeMessage))
-  return text === '' ? '<empty Ready>\n' : `Ready MustSync=${ready.mustSync}:\n${text}`
+  return text + section('CommittedEntries', committed.map(describeEntry))
 }
 
 function section(title: string, lines: readonly string[]): string {

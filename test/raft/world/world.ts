@@ -5,6 +5,7 @@
 import { assert } from '../../../src/base/assert.ts'
 import { type Random, seededRandom } from '../../../src/base/clock.ts'
 import { defaultRaftConfig, type RaftConfig } from '../../../src/raft/config.ts'
+import { describeStatus } from '../../../src/raft/describe.ts'
 import {
   ConfChangeTransition,
   ConfChangeType,
@@ -29,6 +30,8 @@ export interface WorldOptions {
 interface Flight {
   readonly message: Message
   readonly due: number
+  /** Position in the order of sending. */
+  readonly sent: number
 }
 
 const ELECTION_TICK = 10
@@ -42,12 +45,18 @@ export class World {
   #flights: Flight[] = []
   #now = 0
   /** Chance of a lost message, in a thousand. */
-  #loss: number
+  #loss = 0
+  #isStormy = true
+  /** Events until the weather changes. */
+  #weatherLeft = 0
   /** Chance of a tick, in a thousand: how long a tick is beside a round trip. */
   readonly #pace: number
   /** Links that carry nothing, as `from>to`. */
   readonly #cutLinks = new Set<string>()
   #nextValue = 0
+  #sent = 0
+  /** Of each link, the latest message that arrived. */
+  readonly #latest = new Map<string, number>()
   /** Commit index that each asked read must reach. */
   readonly #reads = new Map<string, number>()
   readonly counts = {
@@ -60,12 +69,14 @@ export class World {
     elections: 0,
     changes: 0,
     transfers: 0,
+    duplicated: 0,
+    reordered: 0,
+    commits: 0,
   }
 
   constructor(options: WorldOptions) {
     this.#options = options
     this.#random = seededRandom(options.seed)
-    this.#loss = this.#random.below(4) * 50
     this.#pace = 30 + this.#random.below(140)
     const ids = Array.from({ length: options.nodes }, (_, i) => i + 1)
     const confState = confStateOf(ids)
@@ -119,23 +130,44 @@ export class World {
       if (i % 50 === 0) this.#checks.logsMatch(this.replicas)
     }
     this.#checks.logsMatch(this.replicas)
+    this.counts.commits = this.#checks.commitMax - START_INDEX
   }
 
   #event(): void {
+    if (this.#weatherLeft-- === 0) this.#changeWeather()
     const dice = this.#random.below(1000)
     if (dice < 600 - this.#pace) this.#deliver()
     else if (dice < 600) this.#tick()
     else if (dice < 800) this.#syncSome()
     else if (dice < 890) this.#propose()
     else if (dice < 930) this.#read()
-    else if (dice < 940) this.#crashOrRestart()
-    else if (dice < 955) this.#part()
-    else if (dice < 965) this.#pick().compact()
-    else if (dice < 975) this.#transfer()
-    else if (dice < 980) this.#campaign()
-    else if (dice < 988) this.#changeMembership()
-    else if (dice < 995) this.#coup()
-    else this.#report()
+    else if (dice < 942) this.#changeMembership()
+    else if (dice < 952) this.#pick().compact()
+    else if (dice < 956) this.#transfer()
+    else if (this.#isStormy) this.#fault()
+    else this.#deliver()
+  }
+
+  #fault(): void {
+    const dice = this.#random.below(44)
+    if (dice < 12) this.#crashOrRestart()
+    else if (dice < 18) this.#part()
+    else if (dice < 24) this.#coup()
+    else if (dice < 30) this.#campaign()
+    else if (dice < 38) this.#report()
+    else this.#transfer()
+  }
+
+  /** Storms make the states that calm, in which groups get on, must find its way out of. */
+  #changeWeather(): void {
+    this.#isStormy = !this.#isStormy
+    this.#weatherLeft = 30 + this.#random.below(this.#isStormy ? 300 : 500)
+    this.#loss = this.#isStormy ? this.#random.below(4) * 50 : 0
+    if (this.#isStormy) return
+    this.#cutLinks.clear()
+    for (const replica of this.replicas) {
+      if (!replica.up && this.#random.below(4) > 0) this.#restart(replica)
+    }
   }
 
   #pick(): Replica {
@@ -151,10 +183,11 @@ export class World {
       this.#checks.onMessage(message)
       if (message.type === MessageType.Snapshot) this.counts.snapshots++
       const copies = this.#random.below(20) === 0 ? 2 : 1
+      this.counts.duplicated += copies - 1
       for (let i = 0; i < copies; i++) {
         const delay =
           this.#random.below(10) === 0 ? this.#random.below(400) : this.#random.below(20)
-        this.#flights.push({ message, due: this.#now + delay })
+        this.#flights.push({ message, due: this.#now + delay, sent: this.#sent++ })
       }
     }
   }
@@ -165,7 +198,12 @@ export class World {
     const due = this.#flights.filter((flight) => flight.due <= this.#now)
     this.#flights = this.#flights.filter((flight) => flight.due > this.#now)
     due.sort((a, b) => a.due - b.due)
-    for (const { message } of due) this.#arrive(message)
+    for (const { message, sent } of due) {
+      const link = `${message.from}>${message.to}`
+      if (sent < (this.#latest.get(link) ?? 0)) this.counts.reordered++
+      else this.#latest.set(link, sent)
+      this.#arrive(message)
+    }
   }
 
   #arrive(message: Message): void {
@@ -189,9 +227,8 @@ export class World {
   }
 
   #tick(): void {
-    const ticked = this.#options.leases ? this.replicas : [this.#pick(), this.#pick()]
-    for (const replica of ticked) {
-      if (!replica.up) continue
+    for (const replica of this.replicas) {
+      if (!replica.up || (!this.#options.leases && this.#random.below(3) === 0)) continue
       const before = replica.node.role
       replica.node.tick()
       replica.pump()
@@ -348,7 +385,7 @@ export class World {
       }
       if (proposedAt > 0 && this.#agreeOn(Math.max(target, proposedAt))) return
     }
-    assert(false, `no progress after healing: ${this.#describe()}`)
+    assert(false, `no progress after healing:\n${this.#describe()}\n`)
   }
 
   #calmRound(): void {
@@ -383,10 +420,6 @@ export class World {
   }
 
   #describe(): string {
-    const lines = this.replicas.map(({ node, id }) => {
-      const { voters, votersOutgoing, learners } = node.confState
-      return `${id}: role ${node.role} term ${node.term} lead ${node.leaderId} commit ${node.commitIndex} last ${node.lastIndex} applied ${node.appliedIndex} voters ${voters}|${votersOutgoing}|${learners}`
-    })
-    return lines.join('; ')
+    return this.replicas.map(({ node }) => describeStatus(node.status())).join('\n')
   }
 }

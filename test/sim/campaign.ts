@@ -1,0 +1,273 @@
+/**
+ * One seed's story: clients work while everything that can go wrong does; then the world heals, all
+ * regions must work again, and what the clients saw must be explainable.
+ */
+import { assert } from '../../src/base/assert.ts'
+import { type Random, seededRandom } from '../../src/base/clock.ts'
+import { CAMPAIGN } from '../../src/peer/messages.ts'
+import { Clients } from './clients.ts'
+import { World } from './world.ts'
+
+export interface CampaignResult {
+  /** How often each kind of thing happened. */
+  readonly counts: Readonly<Record<string, number>>
+}
+
+const FAULTS_MS = 30_000
+const HEAL_MS_MAX = 30_000
+const ELECTION_MS = 1_000
+/** Clocks run apart by at most this, in thousandths. */
+const SKEW_PER_MILLE = 30
+
+export async function runCampaign(seed: number): Promise<CampaignResult> {
+  const random = seededRandom(seed * 7919 + 17)
+  const skew = (): number => 1 + (random.below(SKEW_PER_MILLE + 1) - SKEW_PER_MILLE / 2) / 1000
+  const world = await World.open({
+    seed,
+    stores: seed % 8 === 0 ? 5 : 3,
+    regions: 4,
+    clockRates: [skew(), skew(), skew(), skew(), skew()],
+    config: {
+      storeIoPoolSize: random.below(3),
+      unpersistedReadiesMax: 1 + random.below(2),
+      raftEntryMaxSize: 4096,
+      raftMaxSizePerMsg: 1 << (6 + random.below(8)),
+      raftMaxInflightMsgs: 1 + random.below(16),
+      raftLogCacheBytes: random.below(2) * 4096,
+      raftLogSegmentBytes: 16 * 1024,
+    },
+  })
+  const clients = new Clients(world, random)
+  clients.start(6)
+  const faults = new Faults(world, random)
+  const end = world.queue.nowMs + FAULTS_MS
+  while (world.queue.nowMs < end) {
+    await world.run(50 + random.below(900))
+    await faults.strike()
+    clients.check()
+  }
+  await faults.healAll()
+  clients.stop()
+  for (const { id } of world.regions) await world.awaitLeader(id, HEAL_MS_MAX)
+  await world.until(() => clients.running === 0, HEAL_MS_MAX)
+  await clients.readAll()
+  clients.check()
+  await mustConverge(world)
+  const { network, invariants } = world
+  const happened = { ...faults.counts, ...network.counts, ...world.finalTotals() }
+  return { counts: { ...happened, ...invariants.counts, ...clients.counts } }
+}
+
+/** Every replica applies all that is committed, and holds the same data. */
+async function mustConverge(world: World): Promise<void> {
+  for (const { id } of world.regions) {
+    const peers = world.stores.map((store) => store.peer(id)!)
+    await world.until(() => {
+      const commit = Math.max(...peers.map((peer) => peer.raft.commitIndex))
+      return peers.every((peer) => peer.appliedIndex === commit)
+    }, HEAL_MS_MAX)
+  }
+  const contents = world.stores.map(({ engine }) => {
+    const bytes = { limit: 1e9, bytesMax: 1e9, reverse: false, keysOnly: false }
+    const start = Buffer.from('z')
+    return engine.scanSync(0, { start, end: Buffer.from('{'), ...bytes }).rows.map(String)
+  })
+  for (const content of contents) {
+    assert(content.join() === contents[0]!.join(), 'replicas hold the same data')
+  }
+}
+
+class Faults {
+  readonly #world: World
+  readonly #random: Random
+  readonly counts = {
+    partitions: 0,
+    oneWayPartitions: 0,
+    badNetworks: 0,
+    heals: 0,
+    powerLosses: 0,
+    kills: 0,
+    totalPowerLosses: 0,
+    restarts: 0,
+    pauses: 0,
+    transfers: 0,
+    campaigns: 0,
+    slowDisks: 0,
+    slowApplies: 0,
+    heldDisks: 0,
+    failedSyncs: 0,
+    engineSyncs: 0,
+  }
+
+  constructor(world: World, random: Random) {
+    this.#world = world
+    this.#random = random
+  }
+
+  async strike(): Promise<void> {
+    const { network } = this.#world
+    const dice = this.#random.below(100)
+    if (dice < 8) this.#partition()
+    else if (dice < 14) this.#cutOneWay()
+    else if (dice < 22) this.#spoilNetwork()
+    else if (dice < 50) {
+      this.counts.heals++
+      network.heal()
+    } else if (dice < 65) await this.#stopSome()
+    else if (dice < 75) this.#pause()
+    else if (dice < 82) this.#transfer()
+    else if (dice < 84) this.#slowDisk()
+    else if (dice < 86) this.#slowApply()
+    else if (dice < 88) this.#campaign()
+    else if (dice < 92) this.#failSync()
+    else this.#syncEngine()
+    await this.#restartFailed()
+  }
+
+  async healAll(): Promise<void> {
+    const { stores, network } = this.#world
+    network.heal()
+    for (const store of stores) {
+      store.syncMs = 0.4
+      store.applyMs = 0.1
+      store.faults.failOnce('sync', 'EIO', Number.POSITIVE_INFINITY)
+      if (store.isUp) store.releaseDisk()
+    }
+    await this.#restartFailed()
+    for (const store of stores) if (!store.isUp) await this.#restart(store.id)
+  }
+
+  #anyStore(): number {
+    return 1 + this.#random.below(this.#world.stores.length)
+  }
+
+  /** Most faults matter most where the leaders are. */
+  #someStore(): number {
+    const region = 1 + this.#random.below(this.#world.regions.length)
+    const leader = this.#world.leader(region)?.self.storeId
+    return leader !== undefined && this.#random.below(2) === 0 ? leader : this.#anyStore()
+  }
+
+  #partition(): void {
+    this.counts.partitions++
+    this.#world.network.isolate(this.#someStore())
+  }
+
+  #cutOneWay(): void {
+    const [from, to] = [this.#someStore(), this.#anyStore()]
+    if (from === to) return
+    this.counts.oneWayPartitions++
+    this.#world.network.cut(from, to)
+  }
+
+  #spoilNetwork(): void {
+    const { network } = this.#world
+    this.counts.badNetworks++
+    network.dropPerMille = this.#random.below(200)
+    network.doublePerMille = this.#random.below(200)
+    network.delayPerMille = this.#random.below(300)
+    network.delayMsMax = 1 + this.#random.below(1_500)
+  }
+
+  /** One store, or two, or all of them at once. */
+  async #stopSome(): Promise<void> {
+    const count = [1, 1, 1, 2, 3][this.#random.below(5)]!
+    const how = this.#random.below(3) === 0 ? 'kill' : 'power-loss'
+    const first = this.#someStore()
+    let stopped = 0
+    for (let i = 0; i < count; i++) {
+      const id = 1 + ((first - 1 + i) % this.#world.stores.length)
+      if (!this.#world.store(id).isUp) continue
+      stopped++
+      this.#stop(id, how)
+      this.#restartLater(id)
+    }
+    if (stopped === this.#world.stores.length && how === 'power-loss')
+      this.counts.totalPowerLosses++
+  }
+
+  #stop(id: number, how: 'kill' | 'power-loss'): void {
+    if (how === 'kill') this.counts.kills++
+    else this.counts.powerLosses++
+    this.#world.stop(id, how, this.#random.below(3) > 0 ? this.#random : undefined)
+  }
+
+  #due = new Map<number, number>()
+
+  #restartLater(id: number): void {
+    this.#due.set(id, this.#world.queue.nowMs + this.#random.below(3 * ELECTION_MS))
+  }
+
+  async #restart(id: number): Promise<void> {
+    this.counts.restarts++
+    this.#due.delete(id)
+    await this.#world.restart(id)
+  }
+
+  /** A store that failed is ended and started again, as its supervisor does. */
+  async #restartFailed(): Promise<void> {
+    const { stores, queue } = this.#world
+    for (const { id, life } of stores) {
+      if (life?.failed === undefined) continue
+      this.#stop(id, 'power-loss')
+      this.#restartLater(id)
+    }
+    for (const [id, due] of [...this.#due]) if (due <= queue.nowMs) await this.#restart(id)
+  }
+
+  /** Often longer than a lease. */
+  #pause(): void {
+    const store = this.#world.store(this.#someStore())
+    if (!store.isUp) return
+    this.counts.pauses++
+    store.pausedUntilMs = this.#world.queue.nowMs + this.#random.below(4 * ELECTION_MS)
+  }
+
+  #transfer(): void {
+    const { life } = this.#world.store(this.#someStore())
+    if (life === undefined || life.failed !== undefined) return
+    this.counts.transfers++
+    life.router.sendControlForced({ kind: 'transfer-away' })
+  }
+
+  /** What is committed is long not seen in the engine. */
+  #slowApply(): void {
+    const store = this.#world.store(this.#someStore())
+    store.applyMs = this.#random.below(3) === 0 ? 0.1 : this.#random.below(300)
+    this.counts.slowApplies++
+  }
+
+  /** Out of turn, right behind a restart too: nobody may vote while another may hold a lease. */
+  #campaign(): void {
+    const { life } = this.#world.store(this.#anyStore())
+    if (life === undefined || life.failed !== undefined) return
+    this.counts.campaigns++
+    for (const id of life.router.ids()) life.router.sendForced(id, CAMPAIGN)
+  }
+
+  #slowDisk(): void {
+    const store = this.#world.store(this.#someStore())
+    store.syncMs = this.#random.below(3) === 0 ? 0.4 : this.#random.below(400)
+    this.counts.slowDisks++
+    if (!store.isUp || this.#random.below(2) === 0) return
+    this.counts.heldDisks++
+    store.diskHeld = true
+    const life = store.life
+    this.#world.queue.after(this.#random.below(2 * ELECTION_MS), () => {
+      if (store.life === life) store.releaseDisk()
+    })
+  }
+
+  #failSync(): void {
+    const store = this.#world.store(this.#someStore())
+    if (!store.isUp) return
+    this.counts.failedSyncs++
+    store.faults.failOnce('sync', 'EIO', this.#random.below(20))
+  }
+
+  /** RocksDB writes its memory out now and then. */
+  #syncEngine(): void {
+    this.counts.engineSyncs++
+    this.#world.store(this.#anyStore()).engine.sync()
+  }
+}
