@@ -19,10 +19,10 @@ import type { Peer } from './peer.ts'
 import type { PeerPorts } from './ports.ts'
 import { reportRegion } from './report.ts'
 import {
-  askForSnapshot,
   maybeStepSnapshot,
   onInstallPhase,
   onSnapshotArrived,
+  tickInstall,
 } from './snapshot-install.ts'
 import { transferAway } from './transfer-away.ts'
 
@@ -74,8 +74,9 @@ export class PeerHandler {
       case PeerTag.Raft:
         return onRaftMessage(peer, signal.envelope, this.#nowMs)
       case PeerTag.Tick:
+        if (peer.install !== undefined) tickInstall(peer, this.#nowMs)
+        peer.source.tick()
         peer.raft.tick()
-        if (peer.install?.kind === 'failed') askForSnapshot(peer)
         return retryReads(peer, this.#nowMs)
       case PeerTag.Persisted:
         return onPersisted(peer, signal.readyNumber)

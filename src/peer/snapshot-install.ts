@@ -24,6 +24,7 @@ import { runConfirmedReads } from './on-read.ts'
 import { handleReadies } from './on-ready.ts'
 import type { Peer } from './peer.ts'
 import { UNDETERMINED } from './region-errors.ts'
+import { transferAway } from './transfer-away.ts'
 
 export type InstallPhase = 'recorded' | 'ingested' | 'installed' | 'failed'
 
@@ -147,13 +148,23 @@ function onInstalled(peer: Peer, { index, term }: Install): void {
     truncatedTerm: term,
   })
   peer.storage.becomeApplied()
+  const { raftElectionTimeoutTicks } = peer.ports.config
+  peer.raft.setElectionTimeout(raftElectionTimeoutTicks * 2)
   peer.raft.advanceApplyTo(index)
   peer.raft.onEntriesFetched(0)
   if (peer.reads.hasConfirmed) runConfirmedReads(peer)
   peer.ports.logger.info({ region: peer.id, index }, 'installed a snapshot')
 }
 
-/** Once a tick, while the data here is not whole: the next snapshot replaces it. */
-export function askForSnapshot(peer: Peer): void {
-  if (peer.raft.role === StateRole.Follower) peer.raft.requestSnapshot()
+/**
+ * Once a tick, before raft's: a replica without its data does not campaign, since as a leader it
+ * could serve nobody. Where the files were damaged it asks for others; and if it came to lead all
+ * the same, it lets somebody else.
+ */
+export function tickInstall(peer: Peer, nowMs: number): void {
+  const { raft, install } = peer
+  raft.setElectionTimeout(Number.MAX_SAFE_INTEGER)
+  if (install?.kind !== 'failed') return
+  if (peer.isLeader) transferAway(peer, nowMs)
+  else if (raft.role === StateRole.Follower) raft.requestSnapshot()
 }

@@ -17,6 +17,8 @@ const TRIES_MAX = 5
 const ASKINGS_SKIPPED = 100
 /** Sends of one set that may fail before another is built. */
 const SEND_FAILURES_MAX = 3
+/** A set that nobody has asked for so long is in the way of others: followers that live ask often. */
+const IDLE_TICKS_MAX = 100
 
 type State =
   | { readonly kind: 'idle' }
@@ -42,6 +44,7 @@ export class SnapshotSource {
   #sendFailures = 0
   #served = false
   #abandoned = false
+  #idleTicks = 0
 
   /** `release` gives a reservation back, and removes the set if there is one. */
   constructor(release: (data: Uint8Array | undefined) => void) {
@@ -61,6 +64,7 @@ export class SnapshotSource {
 
   ask(requestIndex: LogIndex, firstIndex: LogIndex): Snapshot | 'temporarily-unavailable' {
     const state = this.#state
+    this.#idleTicks = 0
     if (state.kind === 'ready') {
       const { index } = state.snapshot.metadata
       if (index >= requestIndex && index + 1 >= firstIndex && !this.#abandoned) {
@@ -99,6 +103,11 @@ export class SnapshotSource {
     this.#served = false
     this.#abandoned = false
     return true
+  }
+
+  tick(): void {
+    if (this.#state.kind !== 'ready' || this.#sending > 0) return
+    if (++this.#idleTicks >= IDLE_TICKS_MAX) this.abandon()
   }
 
   onSending(): void {

@@ -99,6 +99,19 @@ describe('the snapshot of a leader', () => {
     expect(released).toEqual(['set-30'])
   })
 
+  it('that nobody asks for any more makes room for others', () => {
+    build(30)
+    for (let i = 0; i < 99; i++) source.tick()
+    expect(source.ask(0, 10)).toEqual(snapshot(30))
+    source.onSending()
+    for (let i = 0; i < 200; i++) source.tick()
+    expect(released).toEqual([])
+    source.onSent(false)
+    for (let i = 0; i < 100; i++) source.tick()
+    expect(released).toEqual(['set-30'])
+    expect(source.kind).toBe('idle')
+  })
+
   it('is tried five times, and later again', () => {
     for (let i = 0; i < 5; i++) {
       expect(source.ask(0, 10)).toBe(NOT_NOW)
