@@ -7,9 +7,16 @@
  */
 import { assert, unreachable } from '../base/assert.ts'
 import { asBuffer } from '../base/bytes.ts'
-import { type CommandVisitor, commandEpochVersion, readCommand } from '../command/command.ts'
+import { type AdminCommand, AdminKind, decodeAdminCommand } from '../command/admin.ts'
+import {
+  CommandKind,
+  type CommandVisitor,
+  commandEpochVersion,
+  readCommand,
+} from '../command/command.ts'
 import { ColumnFamily, type KvBatch } from '../engine/port.ts'
 import { type Entry, EntryType } from '../raft/types.ts'
+import { applyCompactLog } from './admin/compact-log.ts'
 import type { ApplyFsm } from './apply-fsm.ts'
 
 /** Puts the operations of commands into the batch of the round. */
@@ -57,8 +64,22 @@ export function applyEntry(fsm: ApplyFsm, entry: Entry, stager: Stager): void {
 
 function applyCommand(fsm: ApplyFsm, entry: Entry, stager: Stager): void {
   const data = asBuffer(entry.data)
+  if (data[0] === CommandKind.Admin) {
+    applyAdmin(fsm, decodeAdminCommand(data))
+    return
+  }
   if (commandEpochVersion(data) === fsm.region!.epoch.version) readCommand(data, stager)
   else fsm.reject({ index: entry.index, code: 'EpochNotMatch' })
+}
+
+function applyAdmin(fsm: ApplyFsm, command: AdminCommand): void {
+  switch (command.kind) {
+    case AdminKind.CompactLog:
+      applyCompactLog(fsm, command)
+      break
+    default:
+      unreachable(command.kind)
+  }
 }
 
 function mustContinue(fsm: ApplyFsm, { index, term }: Entry): void {

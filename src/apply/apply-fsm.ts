@@ -18,6 +18,7 @@ import type { ApplyRejection, ApplyResult, ApplyTask } from './port.ts'
 export type ApplyMessage =
   | { readonly kind: 'apply'; readonly task: ApplyTask }
   | { readonly kind: 'register'; readonly region: Region; readonly state: ApplyState }
+  | { readonly kind: 'snapshot'; readonly id: number }
   | { readonly kind: 'destroy' }
 
 /** Committed entries are never refused: the peer bounds how far committed runs ahead of applied. */
@@ -59,6 +60,20 @@ export class ApplyFsm implements Fsm<ApplyMessage> {
     this.appliedTerm = state.appliedTerm
     this.#truncatedIndex = state.truncatedIndex
     this.#truncatedTerm = state.truncatedTerm
+  }
+
+  get truncatedIndex(): LogIndex {
+    return this.#truncatedIndex
+  }
+
+  /** The log up to `index` is given up; on disk with the apply state. */
+  truncate(index: LogIndex, term: Term): void {
+    assert(
+      index > this.#truncatedIndex && index <= this.appliedIndex,
+      `region ${this.id}: log truncated at ${index}, which is not in ${this.#truncatedIndex}..${this.appliedIndex}`,
+    )
+    this.#truncatedIndex = index
+    this.#truncatedTerm = term
   }
 
   becomeDestroyed(): void {

@@ -28,18 +28,22 @@ import type { ApplyState } from '../region/state.ts'
 import { applyEntry, Stager } from './apply-entry.ts'
 import { ApplyFsm, type ApplyMessage } from './apply-fsm.ts'
 import { type ApplyLimits, DEFAULT_APPLY_LIMITS } from './limits.ts'
-import type { ApplyResult, ApplyTask } from './port.ts'
+import type { ApplyResult, ApplyTask, SnapshotPinned } from './port.ts'
 
 /** WAL without fsync: after a crash the raft log holds what the engine lost. */
 const UNSYNCED = { sync: false } as const
 
 export interface ApplyRunnerOptions {
-  readonly engine: Pick<KvEngine, 'newBatch' | 'write'>
+  readonly engine: Pick<KvEngine, 'newBatch' | 'write' | 'sync'>
   readonly clock: Clock
   readonly scheduler: RoundScheduler
   readonly limits?: ApplyLimits
   /** Called from within a round, after each write. The array is the receiver's. */
   onApplied(results: ApplyResult[]): void
+  /** A log was truncated: syncTruncated() is due, between rounds, soon but not at once. */
+  onTruncated(): void
+  /** The region's state is in the engine, and nothing is applied during the call. */
+  onPinned(pinned: SnapshotPinned): void
 }
 
 export class ApplyRunner implements PollHandler<ApplyFsm, never> {
@@ -50,6 +54,8 @@ export class ApplyRunner implements PollHandler<ApplyFsm, never> {
   readonly #stager: Stager
   /** Regions that the next write concerns. */
   readonly #dirty: ApplyFsm[] = []
+  /** Truncated since the last barrier: the engine may still lose what these logs would bring back. */
+  readonly #truncated = new Set<ApplyFsm>()
   // The turn of one region
   #turnStartMs = 0
   #turnBytes = 0
@@ -84,8 +90,31 @@ export class ApplyRunner implements PollHandler<ApplyFsm, never> {
     this.#send(this.#mustFind(task.regionId), { kind: 'apply', task })
   }
 
+  /** Ends in onPinned, behind everything that the region was handed before. */
+  pin(regionId: RegionId, id: number): void {
+    const fsm = this.#fsms.get(regionId)
+    if (fsm !== undefined) this.#send(fsm, { kind: 'snapshot', id })
+    else this.#options.onPinned({ regionId, id, region: undefined, index: 0, term: 0 })
+  }
+
   destroy(regionId: RegionId): void {
     this.#send(this.#mustFind(regionId), { kind: 'destroy' })
+  }
+
+  /**
+   * Makes everything applied durable, then tells which logs were truncated: only now may their
+   * entries be deleted. One barrier serves all regions truncated since the last.
+   */
+  syncTruncated(): void {
+    assert(this.#dirty.length === 0, 'what was staged is written')
+    if (this.#truncated.size === 0) return
+    this.#options.engine.sync()
+    const results: ApplyResult[] = []
+    for (const fsm of this.#truncated) {
+      results.push({ ...fsm.takeResult(), truncatedIndex: fsm.truncatedIndex })
+    }
+    this.#truncated.clear()
+    this.#options.onApplied(results)
   }
 
   /** Runs one round now, for those who drive by hand; true while work is left. */
@@ -141,6 +170,9 @@ export class ApplyRunner implements PollHandler<ApplyFsm, never> {
         case 'register':
           fsm.become(m.region, m.state)
           break
+        case 'snapshot':
+          this.#pin(fsm, m.id)
+          break
         case 'destroy':
           this.#destroy(fsm)
           break
@@ -169,8 +201,15 @@ export class ApplyRunner implements PollHandler<ApplyFsm, never> {
   #stage(fsm: ApplyFsm, entry: Entry): void {
     this.#markDirty(fsm)
     const before = this.#stager.batch.bytes
+    const { truncatedIndex } = fsm
     applyEntry(fsm, entry, this.#stager)
     this.#turnBytes += this.#stager.batch.bytes - before
+    if (fsm.truncatedIndex !== truncatedIndex) this.#onTruncated(fsm)
+  }
+
+  #onTruncated(fsm: ApplyFsm): void {
+    if (this.#truncated.size === 0) this.#options.onTruncated()
+    this.#truncated.add(fsm)
   }
 
   #batchFull(): boolean {
@@ -210,10 +249,16 @@ export class ApplyRunner implements PollHandler<ApplyFsm, never> {
     this.#options.onApplied(results)
   }
 
+  #pin({ id: regionId, region, appliedIndex, appliedTerm }: ApplyFsm, id: number): void {
+    this.#commit()
+    this.#options.onPinned({ regionId, id, region, index: appliedIndex, term: appliedTerm })
+  }
+
   /** Rare, so it writes at once: the region leaves with nothing in the air. */
   #destroy(fsm: ApplyFsm): void {
     this.#commit()
     fsm.becomeDestroyed()
+    this.#truncated.delete(fsm)
     // Registered again behind its destruction: then the messages go on in order.
     if (fsm.mailbox.length === 0) this.#fsms.delete(fsm.id)
   }

@@ -14,13 +14,15 @@ import type { Region } from '../region/region.ts'
 import type { ApplyState } from '../region/state.ts'
 import { ApplyRunner } from './apply-runner.ts'
 import type { ApplyLimits } from './limits.ts'
-import type { ApplyClient, ApplyEvents, ApplyResult, ApplyTask } from './port.ts'
+import type { ApplyClient, ApplyEvents, ApplyResult, ApplyTask, SnapshotPinned } from './port.ts'
 
 export interface InlineApplyOptions {
-  readonly engine: Pick<KvEngine, 'newBatch' | 'write'>
+  readonly engine: Pick<KvEngine, 'newBatch' | 'write' | 'sync'>
   readonly clock: Clock
   readonly events: ApplyEvents
   readonly limits?: ApplyLimits
+  /** Builds snapshots; without it asking for one fails. */
+  readonly onPinned?: (pinned: SnapshotPinned) => void
   /** Default false: flush() does the work. */
   readonly pumped?: boolean
 }
@@ -47,6 +49,9 @@ export class InlineApplyClient implements ApplyClient {
       scheduler: NO_SCHEDULER,
       ...(options.limits && { limits: options.limits }),
       onApplied: (results) => this.#results.push(results),
+      // The end of every pump looks.
+      onTruncated: () => {},
+      onPinned: options.onPinned ?? ((pinned) => this.#refuse(pinned)),
     })
   }
 
@@ -58,6 +63,13 @@ export class InlineApplyClient implements ApplyClient {
     assert(task.entries.length > 0, 'a task has entries')
     this.#queue(() => this.#runner.apply(task))
   }
+
+  snapshot(regionId: RegionId, id: number): void {
+    this.#queue(() => this.#runner.pin(regionId, id))
+  }
+
+  /** A snapshot that is pinned is built at once: there is nothing to cancel. */
+  cancelSnapshot(): void {}
 
   destroy(regionId: RegionId): void {
     this.#queue(() => this.#runner.destroy(regionId))
@@ -76,6 +88,7 @@ export class InlineApplyClient implements ApplyClient {
     let more = false
     this.#guard(() => {
       more = this.#runner.runRound()
+      if (!more) this.#runner.syncTruncated()
     })
     // What was written before a failure is told: it happened.
     for (const results of this.#results.splice(0)) this.#events.onApplied(results)
@@ -87,6 +100,10 @@ export class InlineApplyClient implements ApplyClient {
     this.flush()
     while (this.pump()) {}
     this.#closed = true
+  }
+
+  #refuse({ regionId, id }: SnapshotPinned): void {
+    this.#events.onSnapshot({ regionId, id, meta: undefined, error: 'nothing here builds it' })
   }
 
   #queue(call: () => void): void {

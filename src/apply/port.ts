@@ -32,11 +32,33 @@ export interface ApplyResult {
   readonly rejections: readonly ApplyRejection[]
   readonly writtenKeys: number
   readonly writtenBytes: number
+  /** The log up to here is not needed any more, and never will be: the engine's state is on disk. */
+  readonly truncatedIndex?: LogIndex
+}
+
+/** The state of a region behind everything it was handed before, fixed while it does not apply. */
+export interface SnapshotPinned {
+  readonly regionId: RegionId
+  readonly id: number
+  /** Undefined when the region is not here any more. */
+  readonly region: Region | undefined
+  readonly index: LogIndex
+  readonly term: Term
+}
+
+export interface SnapshotResult {
+  readonly regionId: RegionId
+  /** The caller's, given to snapshot(). */
+  readonly id: number
+  /** Describes the files, in the form that travels; undefined when it failed, as `error` says. */
+  readonly meta: Uint8Array | undefined
+  readonly error: string
 }
 
 export interface ApplyEvents {
   /** All results of one worker round. */
   onApplied(results: ApplyResult[]): void
+  onSnapshot(result: SnapshotResult): void
   /** Applying failed: fatal to the store. */
   onFailed(error: Error): void
 }
@@ -46,6 +68,13 @@ export interface ApplyClient {
   register(region: Region, state: ApplyState): void
   /** Queues into the round. */
   apply(task: ApplyTask): void
+  /**
+   * Builds a snapshot of the region as it is behind all tasks handed in so far, while later ones
+   * are applied. Ends in one onSnapshot with this id.
+   */
+  snapshot(regionId: RegionId, id: number): void
+  /** The region's snapshot is not wanted any more: it ends early if it can. */
+  cancelSnapshot(regionId: RegionId): void
   /** Stops applying a region; results of earlier tasks still come. */
   destroy(regionId: RegionId): void
   /** Ends the round: at most one message to each worker. */

@@ -6,10 +6,13 @@
  *   section   apply     u8 1 | u64 region | u32 n | n × entry
  *             register  u8 2 | u32 length | region | u32 length | apply state
  *             destroy   u8 3 | u64 region
+ *             snapshot  u8 4 | u64 region | u64 id
+ *             cancel    u8 5 | u64 region
  *   entry     u64 index | u64 term | u8 type | u32 length | data
  *
  *   results   result*                                        float64
- *   result    region, applied index, applied term, keys, bytes, r, r × (index, code)
+ *   result    region, applied index, applied term, keys, bytes, truncated index (0 = none), r,
+ *             r × (index, code)
  *
  * The data of decoded entries are views of the round's memory: it is copied once, on encoding,
  * because entries go on to live in the log cache of the sender.
@@ -30,11 +33,11 @@ import {
 } from '../region/state.ts'
 import type { ApplyRejection, ApplyResult, ApplyTask } from './port.ts'
 
-const Section = { Apply: 1, Register: 2, Destroy: 3 } as const
+const Section = { Apply: 1, Register: 2, Destroy: 3, Snapshot: 4, Cancel: 5 } as const
 const TASK_HEADER_BYTES = 13
 const ENTRY_HEADER_BYTES = 21
 
-const RESULT_NUMBERS = 6
+const RESULT_NUMBERS = 7
 const REJECTION_NUMBERS = 2
 const REJECTION_CODES = ['EpochNotMatch'] as const
 
@@ -43,6 +46,8 @@ export interface RoundTarget {
   register(region: Region, state: ApplyState): void
   apply(task: ApplyTask): void
   destroy(regionId: RegionId): void
+  snapshot(regionId: RegionId, id: number): void
+  cancelSnapshot(regionId: RegionId): void
 }
 
 /**
@@ -67,6 +72,14 @@ export class RoundEncoder {
 
   destroy(regionId: RegionId): void {
     this.#addEncoded(new ByteWriter(9).u8(Section.Destroy).u64(regionId).take())
+  }
+
+  snapshot(regionId: RegionId, id: number): void {
+    this.#addEncoded(new ByteWriter(17).u8(Section.Snapshot).u64(regionId).u64(id).take())
+  }
+
+  cancelSnapshot(regionId: RegionId): void {
+    this.#addEncoded(new ByteWriter(9).u8(Section.Cancel).u64(regionId).take())
   }
 
   // @hot
@@ -129,6 +142,8 @@ export function decodeRound(round: ArrayBuffer, target: RoundTarget): void {
     if (section === Section.Apply) target.apply(readTask(reader))
     else if (section === Section.Register) readRegistration(reader, target)
     else if (section === Section.Destroy) target.destroy(reader.u64())
+    else if (section === Section.Snapshot) target.snapshot(reader.u64(), reader.u64())
+    else if (section === Section.Cancel) target.cancelSnapshot(reader.u64())
     else throw new PolyraftError('Corruption', `apply round: section ${section}`)
   }
 }
@@ -165,7 +180,8 @@ function writeResult(numbers: Float64Array, at: number, result: ApplyResult): nu
   numbers[at + 2] = result.appliedTerm
   numbers[at + 3] = result.writtenKeys
   numbers[at + 4] = result.writtenBytes
-  numbers[at + 5] = result.rejections.length
+  numbers[at + 5] = result.truncatedIndex ?? 0
+  numbers[at + 6] = result.rejections.length
   at += RESULT_NUMBERS
   for (const { index, code } of result.rejections) {
     numbers[at++] = index
@@ -178,7 +194,7 @@ export function decodeResults(numbers: Float64Array): ApplyResult[] {
   const results: ApplyResult[] = []
   for (let at = 0; at < numbers.length; ) {
     const rejectionsAt = at + RESULT_NUMBERS
-    const end = rejectionsAt + numbers[at + 5]! * REJECTION_NUMBERS
+    const end = rejectionsAt + numbers[at + 6]! * REJECTION_NUMBERS
     results.push({
       regionId: numbers[at]!,
       appliedIndex: numbers[at + 1]!,
@@ -186,6 +202,7 @@ export function decodeResults(numbers: Float64Array): ApplyResult[] {
       rejections: readRejections(numbers, rejectionsAt, end),
       writtenKeys: numbers[at + 3]!,
       writtenBytes: numbers[at + 4]!,
+      ...(numbers[at + 5]! > 0 && { truncatedIndex: numbers[at + 5]! }),
     })
     at = end
   }

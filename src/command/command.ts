@@ -18,7 +18,8 @@ import { KEY_BYTES_MAX } from '../base/limits.ts'
 import { DATA_PREFIX } from '../region/keys.ts'
 import { USER_COLUMN_FAMILY_MAX } from './column-family.ts'
 
-export const CommandKind = { Data: 1 } as const
+/** Admin commands are in admin.ts. */
+export const CommandKind = { Data: 1, Admin: 2 } as const
 export const DATA_FORMAT = 1
 export const OpKind = { Put: 1, Delete: 2 } as const
 

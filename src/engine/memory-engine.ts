@@ -26,6 +26,7 @@ import {
   COLUMN_FAMILY_NAMES,
   type ColumnFamily,
   type KvBatch,
+  type KvCursor,
   type KvEngine,
   type ScanOptions,
   type ScanResult,
@@ -157,6 +158,12 @@ export class MemoryEngine implements KvEngine {
     return collect(entries, options)
   }
 
+  openCursor(cf: ColumnFamily, start: Buffer, end: Buffer): KvCursor {
+    const tree = this.#tree(cf).clone()
+    mustBeRange(start, end)
+    return new MemoryCursor(forwards(tree, start, end))
+  }
+
   newBatch(): KvBatch {
     this.#mustBeOpen()
     return new MemoryBatch(this)
@@ -245,4 +252,28 @@ function collect(entries: Iterable<[Buffer, Buffer]>, options: ScanOptions): Sca
     if (full) return { rows, complete: false }
   }
   return { rows, complete: true }
+}
+
+class MemoryCursor implements KvCursor {
+  readonly #entries: Iterator<[Buffer, Buffer]>
+
+  constructor(entries: Iterator<[Buffer, Buffer]>) {
+    this.#entries = entries
+  }
+
+  async next(bytesMax: number): Promise<ScanResult> {
+    const rows: Buffer[] = []
+    let bytes = 0
+    for (let next = this.#entries.next(); next.done !== true; next = this.#entries.next()) {
+      const [key, value] = next.value
+      rows.push(copyOf(key), copyOf(value))
+      bytes += key.length + value.length
+      if (bytes >= bytesMax) return { rows, complete: false }
+    }
+    return { rows, complete: true }
+  }
+
+  close(): void {
+    this.#entries.return?.()
+  }
 }

@@ -42,6 +42,14 @@ export interface ScanResult {
   readonly complete: boolean
 }
 
+/** A long read of a range at the moment of its creation, in pieces. */
+export interface KvCursor {
+  /** Next rows, at least one and then up to some `bytesMax`; off the calling thread, one at a time. */
+  next(bytesMax: number): Promise<ScanResult>
+  /** Lets go of the moment. Idempotent; not while next() runs. */
+  close(): void
+}
+
 export interface KvReader {
   get(cf: ColumnFamily, key: Uint8Array): Buffer | undefined
   /** Values in the order of the keys. One call into the engine. */
@@ -50,6 +58,11 @@ export interface KvReader {
   scan(cf: ColumnFamily, options: ScanOptions): Promise<ScanResult>
   /** The same on the calling thread: start-up and tests. */
   scanSync(cf: ColumnFamily, options: ScanOptions): ScanResult
+  /**
+   * Fixes the moment before it returns. Cursors of several families see one moment only if nobody
+   * writes to their range between the calls. To be closed before the engine is.
+   */
+  openCursor(cf: ColumnFamily, start: Buffer, end: Buffer): KvCursor
 }
 
 export interface KvEngine extends KvReader {

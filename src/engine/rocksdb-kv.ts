@@ -30,11 +30,13 @@ import {
   COLUMN_FAMILY_NAMES,
   ColumnFamily,
   type KvBatch,
+  type KvCursor,
   type ScanOptions,
   type ScanResult,
   type SharedKvEngine,
 } from './port.ts'
 import { BatchPool, RocksBatch } from './rocksdb-batch.ts'
+import { RocksCursor } from './rocksdb-cursor.ts'
 import { readError, writeError } from './rocksdb-errors.ts'
 import { collect, collectSync, openIterator } from './rocksdb-scan.ts'
 import { readStats } from './rocksdb-stats.ts'
@@ -121,8 +123,7 @@ export class RocksEngine implements SharedKvEngine {
     } catch (error) {
       throw asReadError(error)
     } finally {
-      this.#scansInFlight--
-      if (this.#scansInFlight === 0) this.#onIdle?.()
+      this.#onReadEnd()
     }
   }
 
@@ -135,6 +136,16 @@ export class RocksEngine implements SharedKvEngine {
     } catch (error) {
       throw asReadError(error)
     }
+  }
+
+  openCursor(cf: ColumnFamily, start: Buffer, end: Buffer): KvCursor {
+    this.#mustBeOpen()
+    mustBeRange(start, end)
+    const cursor = new RocksCursor(this.#native, this.#database, this.#column(cf), start, end, () =>
+      this.#onReadEnd(),
+    )
+    this.#scansInFlight++
+    return cursor
   }
 
   newBatch(): KvBatch {
@@ -231,6 +242,11 @@ export class RocksEngine implements SharedKvEngine {
     this.#broken = writeError(error)
     this.#logger.error({ err: error }, this.#broken.message)
     return this.#broken
+  }
+
+  #onReadEnd(): void {
+    this.#scansInFlight--
+    if (this.#scansInFlight === 0) this.#onIdle?.()
   }
 
   /** The result of a scan that needs no iterator, after its checks. */

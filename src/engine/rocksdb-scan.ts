@@ -107,7 +107,7 @@ export async function collect(
   }
 }
 
-function nextChunk(
+export function nextChunk(
   native: NativeBinding,
   iterator: NativeIterator,
   count: number,

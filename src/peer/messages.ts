@@ -6,9 +6,11 @@
  */
 
 import type { ApplyResult } from '../apply/port.ts'
-import type { ReadyNumber, StoreId } from '../base/ids.ts'
+import type { PeerId, ReadyNumber, StoreId } from '../base/ids.ts'
 import type { RawRequest } from '../protocol/raw.ts'
 import type { RaftEnvelope } from '../transport/port.ts'
+import type { BuiltSnapshot } from './on-snapshot.ts'
+import type { InstallPhase } from './snapshot-install.ts'
 
 export const PeerTag = {
   Raft: 1,
@@ -20,6 +22,11 @@ export const PeerTag = {
   TransferAway: 7,
   Campaign: 8,
   HeartbeatPd: 9,
+  RaftLogGc: 10,
+  SnapshotBuilt: 11,
+  SnapshotSent: 12,
+  SnapshotArrived: 13,
+  SnapshotInstall: 14,
 } as const
 
 export type PeerSignal =
@@ -33,6 +40,17 @@ export type PeerSignal =
   | { readonly tag: typeof PeerTag.TransferAway }
   | { readonly tag: typeof PeerTag.Campaign }
   | { readonly tag: typeof PeerTag.HeartbeatPd }
+  | { readonly tag: typeof PeerTag.RaftLogGc }
+  | {
+      readonly tag: typeof PeerTag.SnapshotBuilt
+      readonly id: number
+      readonly result: BuiltSnapshot | undefined
+      readonly error: string
+    }
+  | { readonly tag: typeof PeerTag.SnapshotSent; readonly to: PeerId; readonly ok: boolean }
+  /** A snapshot message whose files are all here. */
+  | { readonly tag: typeof PeerTag.SnapshotArrived; readonly envelope: RaftEnvelope }
+  | { readonly tag: typeof PeerTag.SnapshotInstall; readonly phase: InstallPhase }
 
 export type PeerMessage = RawRequest | PeerSignal
 
@@ -40,3 +58,4 @@ export const TICK: PeerSignal = { tag: PeerTag.Tick }
 export const TRANSFER_AWAY: PeerSignal = { tag: PeerTag.TransferAway }
 export const CAMPAIGN: PeerSignal = { tag: PeerTag.Campaign }
 export const HEARTBEAT_PD: PeerSignal = { tag: PeerTag.HeartbeatPd }
+export const RAFT_LOG_GC: PeerSignal = { tag: PeerTag.RaftLogGc }

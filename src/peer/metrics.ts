@@ -15,4 +15,5 @@ export class PeerMetrics {
   leaderChanges = 0
   committedEntries = 0
   appliedEntries = 0
+  compactedEntries = 0
 }

@@ -2,6 +2,7 @@
 import type { ApplyResult } from '../apply/port.ts'
 import { assert } from '../base/assert.ts'
 import { OK_RESPONSE, regionErrorResponse } from '../protocol/raw.ts'
+import { evictableIndex, onCompactLogResult } from './admin/compact-log.ts'
 import { runConfirmedReads } from './on-read.ts'
 import type { Peer } from './peer.ts'
 import type { Proposal } from './proposal-queue.ts'
@@ -10,6 +11,8 @@ import { epochNotMatch } from './region-errors.ts'
 // @hot bench: store
 export function onApplied(peer: Peer, result: ApplyResult): void {
   const { appliedIndex } = result
+  // From before a snapshot replaced the region, of a worker that was late to hear of it.
+  if (peer.install !== undefined || appliedIndex < peer.snapshotIndex) return
   assert(
     appliedIndex >= peer.appliedIndex && appliedIndex <= peer.raft.commitIndex,
     `region ${peer.id}: applied went from ${peer.appliedIndex} to ${appliedIndex}, committed is ${peer.raft.commitIndex}`,
@@ -25,7 +28,8 @@ export function onApplied(peer: Peer, result: ApplyResult): void {
     p = peer.proposals.takeApplied(appliedIndex)
   }
   if (peer.reads.hasConfirmed) runConfirmedReads(peer)
-  peer.ports.log.evict(peer.id, appliedIndex)
+  if (result.truncatedIndex !== undefined) onCompactLogResult(peer, result.truncatedIndex)
+  peer.ports.log.evict(peer.id, evictableIndex(peer))
 }
 
 function answerProposal(peer: Peer, proposal: Proposal, result: ApplyResult): void {

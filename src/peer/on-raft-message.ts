@@ -12,6 +12,11 @@ export function onRaftMessage(peer: Peer, envelope: RaftEnvelope, nowMs: number)
     metrics.raftMessagesDropped++
     return
   }
+  // Without its files it is worth nothing: those come with it, beside the messages.
+  if (message.type === MessageType.Snapshot) {
+    metrics.raftMessagesDropped++
+    return
+  }
   if (isOldNotice(peer, message)) {
     metrics.raftMessagesDropped++
     return

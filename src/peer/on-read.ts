@@ -23,6 +23,7 @@ export function decideReads(peer: Peer, nowMs: number): void {
 
 /** Applied in its own term: everything that earlier leaders acknowledged is in the engine. */
 function canReadLocally(peer: Peer, nowMs: number): boolean {
+  if (peer.install !== undefined) return false
   if (!peer.isLeader || peer.appliedTerm !== peer.raft.term || !peer.lease.validAt(nowMs)) {
     return false
   }
@@ -67,6 +68,8 @@ export function onReadStates(peer: Peer, states: readonly ReadState[]): void {
 }
 
 export function runConfirmedReads(peer: Peer): void {
+  // The data is being replaced: what applied says does not hold.
+  if (peer.install !== undefined) return
   for (;;) {
     const requests = peer.reads.takeReadable(peer.appliedIndex)
     if (requests === undefined) return

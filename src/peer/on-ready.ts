@@ -10,14 +10,18 @@ import type { Ready } from '../raft/ready.ts'
 import { type Entry, type Message, MessageType, type SoftState, StateRole } from '../raft/types.ts'
 import { peerById } from '../region/region.ts'
 import { failReads, onReadStates } from './on-read.ts'
+import { abandonSnapshots, sendSnapshot } from './on-snapshot.ts'
 import type { Peer } from './peer.ts'
 import type { Proposal } from './proposal-queue.ts'
 import { STALE_COMMAND } from './region-errors.ts'
 import { reportRegion } from './report.ts'
+import { beginInstall, onInstallPersisted } from './snapshot-install.ts'
 
 export function handleReadies(peer: Peer): void {
   // A ready without I/O can complete at once and make another.
-  while (peer.raft.hasReady()) handleReady(peer, peer.raft.ready())
+  while (peer.install?.kind !== 'recording' && peer.raft.hasReady()) {
+    handleReady(peer, peer.raft.ready())
+  }
 }
 
 function handleReady(peer: Peer, ready: Ready): void {
@@ -25,6 +29,10 @@ function handleReady(peer: Peer, ready: Ready): void {
   if (ready.softState !== undefined) onRoleChange(peer, ready.softState)
   sendMessages(peer, ready.messages)
   if (ready.readStates.length > 0) onReadStates(peer, ready.readStates)
+  if (ready.snapshot !== undefined) {
+    beginInstall(peer, ready)
+    return
+  }
   if (ready.committedEntries.length > 0) handOverCommitted(peer, ready.committedEntries)
   persist(peer, ready)
 }
@@ -33,6 +41,8 @@ function onRoleChange(peer: Peer, state: SoftState): void {
   peer.lease.reset()
   peer.heardMs.clear()
   if (state.role === StateRole.Leader) {
+    // What an earlier leadership proposed may never have been committed.
+    peer.logGc.proposedIndex = 0
     peer.ports.metrics.leaderChanges++
     peer.ports.logger.info(
       { region: peer.id, peer: peer.self.id, term: peer.raft.term },
@@ -42,6 +52,7 @@ function onRoleChange(peer: Peer, state: SoftState): void {
   } else {
     peer.servesReplicas = false
     failReads(peer)
+    abandonSnapshots(peer)
     for (const request of peer.writes.length > 0 ? peer.writes.takeRequests() : []) {
       peer.refuse(request, {
         code: 'NotLeader',
@@ -61,7 +72,12 @@ export function sendMessages(peer: Peer, messages: readonly Message[]): void {
     // From here on the target may campaign at any moment, without waiting for time-outs.
     if (message.type === MessageType.TimeoutNow) peer.lease.suspect()
     const { region, self } = peer
-    const sent = transport.send({ regionId: peer.id, from: self, to, epoch: region.epoch, message })
+    const envelope = { regionId: peer.id, from: self, to, epoch: region.epoch, message }
+    if (message.type === MessageType.Snapshot) {
+      sendSnapshot(peer, envelope)
+      continue
+    }
+    const sent = transport.send(envelope)
     if (sent) {
       metrics.raftMessagesSent++
     } else {
@@ -87,6 +103,7 @@ function handOverCommitted(peer: Peer, entries: readonly Entry[]): void {
       peer.answer(request, regionErrorResponse(STALE_COMMAND))
   }
   metrics.committedEntries += entries.length
+  peer.handedOverIndex = entries.at(-1)!.index
   apply.apply({ regionId: peer.id, entries })
 }
 
@@ -106,6 +123,7 @@ function persist(peer: Peer, ready: Ready): void {
     return
   }
   peer.unwrittenHardState = undefined
+  for (let i = 0; i < entries.length; i++) peer.logGc.bytes += entries[i]!.data.length
   peer.persist.pushWrite(number, persistedMessages)
   peer.ports.log.write({ regionId: peer.id, readyNumber: number, entries, hardState })
   peer.raft.advanceAppendAsync(ready)
@@ -115,4 +133,5 @@ function persist(peer: Peer, ready: Ready): void {
 export function onPersisted(peer: Peer, number: ReadyNumber): void {
   const complete = peer.persist.onPersisted(number, (messages) => sendMessages(peer, messages))
   if (complete > 0) peer.raft.onPersistReady(complete)
+  if (peer.install !== undefined) onInstallPersisted(peer, number)
 }

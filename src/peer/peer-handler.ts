@@ -7,15 +7,23 @@
  */
 import { unreachable } from '../base/assert.ts'
 import { RawRequest } from '../protocol/raw.ts'
+import { proposeCompactLog } from './admin/compact-log.ts'
 import { type PeerMessage, type PeerSignal, PeerTag } from './messages.ts'
 import { onApplied } from './on-applied.ts'
 import { onRaftMessage } from './on-raft-message.ts'
 import { decideReads, retryReads } from './on-read.ts'
 import { handleReadies, onPersisted } from './on-ready.ts'
 import { maybeProposeWrites, onRequest } from './on-request.ts'
+import { maybeOrderSnapshot, onSnapshotBuilt, onSnapshotSent } from './on-snapshot.ts'
 import type { Peer } from './peer.ts'
 import type { PeerPorts } from './ports.ts'
 import { reportRegion } from './report.ts'
+import {
+  maybeStepSnapshot,
+  onInstallPhase,
+  onSnapshotArrived,
+  tickInstall,
+} from './snapshot-install.ts'
 import { transferAway } from './transfer-away.ts'
 
 export class PeerHandler {
@@ -45,6 +53,8 @@ export class PeerHandler {
       maybeProposeWrites(peer, nowMs)
       if (peer.roundReads.length > 0 || peer.reads.hasOpen) decideReads(peer, nowMs)
       handleReadies(peer)
+      if (peer.heldSnapshot !== undefined) maybeStepSnapshot(peer)
+      if (peer.source.kind === 'wanted') maybeOrderSnapshot(peer)
     }
   }
 
@@ -64,6 +74,8 @@ export class PeerHandler {
       case PeerTag.Raft:
         return onRaftMessage(peer, signal.envelope, this.#nowMs)
       case PeerTag.Tick:
+        if (peer.install !== undefined) tickInstall(peer, this.#nowMs)
+        peer.source.tick()
         peer.raft.tick()
         return retryReads(peer, this.#nowMs)
       case PeerTag.Persisted:
@@ -84,6 +96,16 @@ export class PeerHandler {
         return
       case PeerTag.HeartbeatPd:
         return reportRegion(peer)
+      case PeerTag.RaftLogGc:
+        return proposeCompactLog(peer)
+      case PeerTag.SnapshotBuilt:
+        return onSnapshotBuilt(peer, signal.id, signal.result, signal.error)
+      case PeerTag.SnapshotSent:
+        return onSnapshotSent(peer, signal.to, signal.ok)
+      case PeerTag.SnapshotArrived:
+        return onSnapshotArrived(peer, signal.envelope)
+      case PeerTag.SnapshotInstall:
+        return onInstallPhase(peer, signal.phase)
       default:
         return unreachable(signal)
     }

@@ -10,6 +10,7 @@ import type { ConfState, Entry, HardState, Snapshot } from '../raft/types.ts'
 import type { RaftLog, RegionLogState } from '../raftlog/port.ts'
 import { PeerRole, type Region } from '../region/region.ts'
 import type { ApplyState } from '../region/state.ts'
+import type { SnapshotSource } from './snapshot-source.ts'
 
 export class PeerStorage implements RaftStorage {
   readonly #log: RaftLog
@@ -18,11 +19,15 @@ export class PeerStorage implements RaftStorage {
   readonly #onFetched: (to: PeerId, error: Error | undefined) => void
   /** Peers (0 = own apply) for which a fetch is under way. */
   readonly #fetching = new Set<PeerId>()
+  readonly #source: SnapshotSource
+  /** The data that entries would be applied to is not there yet. */
+  #installing = false
 
   constructor(
     log: RaftLog,
     region: Region,
     applyState: ApplyState,
+    source: SnapshotSource,
     onFetched: (to: PeerId, error: Error | undefined) => void,
   ) {
     const state = log.state(region.id)
@@ -30,6 +35,7 @@ export class PeerStorage implements RaftStorage {
     mustReach(region.id, state, applyState)
     this.#log = log
     this.#regionId = region.id
+    this.#source = source
     this.#onFetched = onFetched
     const { term, vote, commit } = state.hardState
     this.#initial = {
@@ -44,6 +50,7 @@ export class PeerStorage implements RaftStorage {
   }
 
   entries(low: LogIndex, high: LogIndex, bytesMax: number, to: PeerId): Entry[] | Unavailable {
+    if (to === 0 && this.#installing) return 'temporarily-unavailable'
     const found = this.#log.entries(this.#regionId, low, high, bytesMax)
     if (found === 'temporarily-unavailable' && !this.#fetching.has(to)) {
       this.#fetching.add(to)
@@ -67,9 +74,23 @@ export class PeerStorage implements RaftStorage {
     return this.#state().lastIndex
   }
 
-  /** Logs are not compacted yet, so no peer can need one. */
-  snapshot(): Snapshot | Unavailable {
-    return 'temporarily-unavailable'
+  snapshot(requestIndex: LogIndex): Snapshot | Unavailable {
+    return this.#source.ask(requestIndex, this.firstIndex())
+  }
+
+  /** The log begins anew behind a snapshot; on disk with the next write. */
+  becomeSnapshot(index: LogIndex, term: Term, hardState: HardState): void {
+    this.#log.create(this.#regionId, index, term, hardState)
+    this.becomeInstalling()
+  }
+
+  /** Committed entries stay here until becomeApplied(); then raft has to be woken. */
+  becomeInstalling(): void {
+    this.#installing = true
+  }
+
+  becomeApplied(): void {
+    this.#installing = false
   }
 
   #state(): RegionLogState {

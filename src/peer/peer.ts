@@ -18,6 +18,7 @@ import { RawNode } from '../raft/raw-node.ts'
 import { type HardState, StateRole } from '../raft/types.ts'
 import { type Peer as PeerMeta, peerById, peerOnStore, type Region } from '../region/region.ts'
 import type { ApplyState } from '../region/state.ts'
+import type { RaftEnvelope } from '../transport/port.ts'
 import { Lease } from './lease.ts'
 import { type PeerMessage, PeerTag } from './messages.ts'
 import { PeerStorage } from './peer-storage.ts'
@@ -26,6 +27,8 @@ import { PendingWrites } from './pending-writes.ts'
 import { PersistQueue } from './persist-queue.ts'
 import type { PeerPorts } from './ports.ts'
 import { ProposalQueue } from './proposal-queue.ts'
+import type { Install } from './snapshot-install.ts'
+import { SnapshotSource } from './snapshot-source.ts'
 
 /** What a leader reports of its traffic since its last report to PD. */
 export class Traffic {
@@ -35,12 +38,24 @@ export class Traffic {
   bytesRead = 0
 }
 
+/** What a leader remembers of its log between two looks at it. */
+export class LogGcState {
+  /** Looks that found too little to compact. */
+  skippedTicks = 0
+  /** Highest index of which a compaction was proposed. */
+  proposedIndex: LogIndex = 0
+  /** Bytes of entries in the log, roughly: what a restart found is not counted. */
+  bytes = 0
+}
+
 export interface PeerOptions {
   readonly region: Region
   readonly applyState: ApplyState
   readonly mailboxCapacity: number
   /** Created by a bootstrap just now, so its vote is promised to nobody. */
   readonly fresh: boolean
+  /** A snapshot whose installation a restart interrupted. */
+  readonly install?: Install
 }
 
 export class Peer implements Fsm<PeerMessage> {
@@ -49,6 +64,7 @@ export class Peer implements Fsm<PeerMessage> {
   readonly ports: PeerPorts
   readonly self: PeerMeta
   region: Region
+  readonly storage: PeerStorage
   readonly raft: RawNode
   readonly writes: PendingWrites
   readonly proposals = new ProposalQueue()
@@ -64,8 +80,19 @@ export class Peer implements Fsm<PeerMessage> {
   /** Monotonic time of the last message of each peer, while leading. */
   readonly heardMs = new Map<PeerId, number>()
   traffic = new Traffic()
+  readonly logGc = new LogGcState()
   /** A commit index that waits for the next write to the log. */
   unwrittenHardState: HardState | undefined = undefined
+  /** Last entry given to apply. */
+  handedOverIndex: LogIndex
+  // Snapshots: as the leader, and as a follower
+  readonly source: SnapshotSource
+  /** Arrived; raft takes it when nothing of before is under way. */
+  heldSnapshot: RaftEnvelope | undefined = undefined
+  /** The region's data is being replaced. */
+  install: Install | undefined
+  /** Of the last snapshot installed: what apply tells of before is out of date. */
+  snapshotIndex: LogIndex = 0
 
   constructor(ports: PeerPorts, options: PeerOptions) {
     const { region, applyState } = options
@@ -82,10 +109,14 @@ export class Peer implements Fsm<PeerMessage> {
     this.lease = new Lease(config.raftStoreMaxLeaderLeaseMs)
     this.appliedIndex = applyState.appliedIndex
     this.appliedTerm = applyState.appliedTerm
-    const storage = new PeerStorage(ports.log, region, applyState, (to, error) => {
+    this.handedOverIndex = applyState.appliedIndex
+    this.source = new SnapshotSource((data) => ports.snapshots.release(data))
+    this.install = options.install
+    this.storage = new PeerStorage(ports.log, region, applyState, this.source, (to, error) => {
       if (error !== undefined) ports.fail(error)
       else ports.notify(region.id, { tag: PeerTag.EntriesFetched, to })
     })
+    if (options.install !== undefined) this.storage.becomeInstalling()
     this.raft = new RawNode(
       {
         ...defaultRaftConfig(self.id, applyState.appliedIndex),
@@ -94,12 +125,18 @@ export class Peer implements Fsm<PeerMessage> {
         maxSizePerMsg: config.raftMaxSizePerMsg,
         maxInflightMsgs: config.raftMaxInflightMsgs,
       },
-      storage,
+      this.storage,
       ports.random,
     )
     if (options.fresh) this.raft.assumeNoPromises()
     // Followers learn it with the next append or heartbeat: a message less for each entry and follower.
     this.raft.skipCommitBroadcast(true)
+  }
+
+  /** Ready for another snapshot. */
+  get takesSnapshot(): boolean {
+    const isWhole = this.install === undefined || this.install.kind === 'failed'
+    return isWhole && this.heldSnapshot === undefined
   }
 
   get isLeader(): boolean {

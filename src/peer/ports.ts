@@ -6,7 +6,8 @@ import type { Logger } from '../base/logger.ts'
 import type { RawRequest } from '../protocol/raw.ts'
 import type { RaftLog } from '../raftlog/port.ts'
 import type { Peer, Region } from '../region/region.ts'
-import type { Transport } from '../transport/port.ts'
+import type { SnapshotState } from '../region/state.ts'
+import type { RaftEnvelope, Transport } from '../transport/port.ts'
 import type { PeerSignal } from './messages.ts'
 import type { PeerMetrics } from './metrics.ts'
 
@@ -20,6 +21,10 @@ export interface PeerConfig {
   readonly raftMaxInflightMsgs: number
   readonly raftEntryMaxSize: number
   readonly unpersistedReadiesMax: number
+  readonly raftLogGcThreshold: number
+  readonly raftLogGcCountLimit: number
+  readonly raftLogGcSizeLimit: number
+  readonly raftLogReserveMaxTicks: number
 }
 
 /** Runs reads that a peer has found to be safe now. */
@@ -41,6 +46,32 @@ export interface RegionReport {
   readonly bytesRead: number
 }
 
+/**
+ * Snapshots beyond what a peer decides: disk, links and their limits. `data` describes a set of
+ * files, in the form in which raft carries it.
+ */
+export interface SnapshotService {
+  /** Room for one more set made here, of this region; given back by release(). */
+  reserve(regionId: RegionId): boolean
+  /** A set made here is not needed any more; undefined when it never came to be. */
+  release(data: Uint8Array | undefined): void
+  /** The files of a set made here that nobody will send. */
+  discardBuilt(data: Uint8Array): void
+  /** Sends message and files; ends in SnapshotSent. */
+  send(envelope: RaftEnvelope): void
+  /** The peer has taken the message of a received set into its care. */
+  accepted(regionId: RegionId): void
+  /** A received set is of no use. */
+  discard(data: Uint8Array): void
+  regionOf(data: Uint8Array): Region
+  /**
+   * Records the state (unless that was done before a restart) and replaces the region's data, told
+   * by SnapshotInstall; then complete() is due once the raft log is durable.
+   */
+  install(regionId: RegionId, data: Uint8Array, state: SnapshotState | undefined): void
+  complete(regionId: RegionId, data: Uint8Array): void
+}
+
 export interface PeerPorts {
   readonly storeId: StoreId
   readonly config: PeerConfig
@@ -51,6 +82,7 @@ export interface PeerPorts {
   readonly transport: Transport
   readonly apply: ApplyClient
   readonly reads: ReadExecutor
+  readonly snapshots: SnapshotService
   readonly metrics: PeerMetrics
   /** Puts a significant message into the mailbox of a region of this store. */
   notify(regionId: RegionId, signal: PeerSignal): void

@@ -4,6 +4,7 @@
  *   01 01               store ident
  *   01 02               prepare-bootstrap mark
  *   01 02 <id> 03       apply state of a region        (column family raft)
+ *   01 02 <id> 04       raft state of a snapshot that is being installed (column family raft)
  *   01 03 <id> 01       region state                   (column family raft)
  *   'z' <user key>      data; an open end of the key space is '{'
  */
@@ -15,6 +16,7 @@ const IDENT = 0x01
 const REGION_RAFT = 0x02
 const REGION_META = 0x03
 const APPLY_STATE_SUFFIX = 0x03
+const SNAPSHOT_STATE_SUFFIX = 0x04
 const REGION_STATE_SUFFIX = 0x01
 export const DATA_PREFIX = 0x7a
 
@@ -36,6 +38,10 @@ function regionKey(kind: number, regionId: RegionId, suffix: number): Buffer {
 
 export function applyStateKey(regionId: RegionId): Buffer {
   return regionKey(REGION_RAFT, regionId, APPLY_STATE_SUFFIX)
+}
+
+export function snapshotStateKey(regionId: RegionId): Buffer {
+  return regionKey(REGION_RAFT, regionId, SNAPSHOT_STATE_SUFFIX)
 }
 
 export function regionStateKey(regionId: RegionId): Buffer {

@@ -4,12 +4,13 @@
  *   store ident   u8 version=1 | u64 cluster | u64 store | u8 adopted
  *   region state  u8 version=1 | u8 kind | region
  *   apply state   u8 version=1 | u64 applied | u64 applied term | u64 truncated index | u64 truncated term
+ *   snapshot      u8 version=1 | u64 term | u64 vote | u64 index | u64 term of that index
  *   region        u64 id | u64 conf_ver | u64 version | bytes start | bytes end
  *                 | u32 n | n × (u64 peer | u64 store | u8 role)
  */
 import { ByteReader, ByteWriter } from '../base/codec.ts'
 import { PolyraftError } from '../base/errors.ts'
-import type { ClusterId, LogIndex, StoreId, Term } from '../base/ids.ts'
+import type { ClusterId, LogIndex, PeerId, StoreId, Term } from '../base/ids.ts'
 import type { Peer, PeerRole, Region } from './region.ts'
 
 const VERSION = 1
@@ -130,5 +131,33 @@ export function decodeApplyState(bytes: Buffer): ApplyState {
     appliedTerm: reader.u64(),
     truncatedIndex: reader.u64(),
     truncatedTerm: reader.u64(),
+  })
+}
+
+/** Raft's state once a snapshot is installed: a start that finds it makes the raft log agree. */
+export interface SnapshotState {
+  readonly term: Term
+  readonly vote: PeerId
+  readonly index: LogIndex
+  readonly indexTerm: Term
+}
+
+export function encodeSnapshotState(state: SnapshotState): Buffer {
+  return new ByteWriter(33)
+    .u8(VERSION)
+    .u64(state.term)
+    .u64(state.vote)
+    .u64(state.index)
+    .u64(state.indexTerm)
+    .take()
+}
+
+export function decodeSnapshotState(bytes: Buffer): SnapshotState {
+  const reader = open(bytes, 'snapshot state')
+  return close(reader, 'snapshot state', {
+    term: reader.u64(),
+    vote: reader.u64(),
+    index: reader.u64(),
+    indexTerm: reader.u64(),
   })
 }

@@ -145,6 +145,48 @@ const STORE_KEYS: { readonly [Field in keyof StoreConfig]: StoreSetting } = {
     'Bytes of unanswered requests above which new ones are answered "server is busy".',
     KIB,
   ],
+  raftLogGcTickIntervalMs: [
+    'raftstore.raft-log-gc-tick-interval',
+    'duration',
+    'How often a leader looks whether its raft log can be compacted.',
+    1,
+  ],
+  raftLogGcThreshold: [
+    'raftstore.raft-log-gc-threshold',
+    'count',
+    'Entries that all replicas have, from which on a compaction is worth while.',
+    1,
+  ],
+  raftLogGcCountLimit: [
+    'raftstore.raft-log-gc-count-limit',
+    'count',
+    'Entries above which a raft log is compacted though a replica lacks them: it gets a snapshot.',
+    1,
+  ],
+  raftLogGcSizeLimit: ['raftstore.raft-log-gc-size-limit', 'size', 'The same by bytes.', KIB],
+  raftLogReserveMaxTicks: [
+    'raftstore.raft-log-reserve-max-ticks',
+    'count',
+    'Looks after which fewer entries than the threshold are compacted too.',
+  ],
+  concurrentSendSnapLimit: [
+    'server.concurrent-send-snap-limit',
+    'count',
+    'Snapshots that are sent at once. tikv-server allows 32; here they share one thread with requests.',
+    1,
+  ],
+  concurrentRecvSnapLimit: [
+    'server.concurrent-recv-snap-limit',
+    'count',
+    'Snapshots that are received at once; more are told to wait.',
+    1,
+  ],
+  snapIoMaxBytesPerSec: [
+    'server.snap-io-max-bytes-per-sec',
+    'size',
+    'Snapshot bytes that leave this store in a second.',
+    KIB,
+  ],
   pdHeartbeatTickIntervalMs: [
     'raftstore.pd-heartbeat-tick-interval',
     'duration',

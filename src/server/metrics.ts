@@ -12,6 +12,7 @@ const DELAY_RESOLUTION_MS = 50
 const COUNTERS: ReadonlySet<string> = new Set([
   'applied_entries',
   'committed_entries',
+  'compacted_entries',
   'index_reads',
   'leader_changes',
   'lease_reads',
@@ -30,6 +31,14 @@ const COUNTERS: ReadonlySet<string> = new Set([
   'readies',
   'refused',
   'rocksdb_sequence',
+  'snapshots_build_failures',
+  'snapshots_built',
+  'snapshots_installed',
+  'snapshots_received',
+  'snapshots_received_bytes',
+  'snapshots_send_failures',
+  'snapshots_sent',
+  'snapshots_sent_bytes',
   'stale',
 ])
 

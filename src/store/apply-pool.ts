@@ -23,13 +23,15 @@ import type { RegionId } from '../base/ids.ts'
 import type { Logger } from '../base/logger.ts'
 import type { Region } from '../region/region.ts'
 import type { ApplyState } from '../region/state.ts'
-import type { ApplyWorkerData } from './apply-worker.ts'
+import type { ApplyWorkerData, ApplyWorkerReport } from './apply-worker.ts'
 
 export interface ApplyPoolOptions {
   /** Threads, at least one. */
   readonly workers: number
   /** Of the engine that the workers attach to; it outlives the pool. */
   readonly engineHandle: bigint
+  /** Where snapshots are built. */
+  readonly snapshotDir: string
   readonly events: ApplyEvents
   readonly logger: Logger
 }
@@ -70,8 +72,10 @@ export class ApplyPool implements ApplyClient {
     assert(options.workers >= 1, 'an apply pool has at least one worker')
     this.#events = options.events
     this.#logger = options.logger
+    const { engineHandle, snapshotDir } = options
+    const workerData = { engineHandle, snapshotDir }
     for (let i = 0; i < options.workers; i++) {
-      this.#workers.push(this.#start(i, { engineHandle: options.engineHandle }))
+      this.#workers.push(this.#start(i, workerData))
     }
   }
 
@@ -86,6 +90,14 @@ export class ApplyPool implements ApplyClient {
 
   destroy(regionId: RegionId): void {
     this.#roundOf(regionId).destroy(regionId)
+  }
+
+  snapshot(regionId: RegionId, id: number): void {
+    this.#roundOf(regionId).snapshot(regionId, id)
+  }
+
+  cancelSnapshot(regionId: RegionId): void {
+    this.#roundOf(regionId).cancelSnapshot(regionId)
   }
 
   flush(): void {
@@ -118,8 +130,9 @@ export class ApplyPool implements ApplyClient {
       workerData,
       resourceLimits: RESOURCE_LIMITS,
     })
-    thread.on('message', (numbers: Float64Array) => {
-      this.#events.onApplied(decodeResults(numbers))
+    thread.on('message', (message: ApplyWorkerReport) => {
+      if (message instanceof Float64Array) this.#events.onApplied(decodeResults(message))
+      else this.#events.onSnapshot(message)
     })
     thread.on('messageerror', (error) => this.#onFailed(number, error))
     thread.on('error', (error) => this.#onFailed(number, error))

@@ -35,6 +35,20 @@ export interface StoreConfig {
   readonly applyPoolSize: number
   /** Bytes of requests in the store that were not answered yet; above it ServerIsBusy. */
   readonly inflightBytesMax: number
+  /** How often a leader looks whether its log can be compacted. */
+  readonly raftLogGcTickIntervalMs: number
+  /** Replicated entries that make a compaction worth while. */
+  readonly raftLogGcThreshold: number
+  /** Applied entries and bytes above which a log is compacted though a follower still lacks them. */
+  readonly raftLogGcCountLimit: number
+  readonly raftLogGcSizeLimit: number
+  /** Looks after which fewer entries than the threshold are compacted too. */
+  readonly raftLogReserveMaxTicks: number
+  /** Snapshots that are sent at once; twice as many sets of files are kept for it. */
+  readonly concurrentSendSnapLimit: number
+  readonly concurrentRecvSnapLimit: number
+  /** Snapshot bytes that leave this store in a second. */
+  readonly snapIoMaxBytesPerSec: number
   readonly pdHeartbeatTickIntervalMs: number
   readonly pdStoreHeartbeatTickIntervalMs: number
   // [raft-engine]
@@ -63,6 +77,15 @@ export function defaultStoreConfig(): StoreConfig {
     storeIoPoolSize: 1,
     applyPoolSize: 1,
     inflightBytesMax: GIB / 4,
+    raftLogGcTickIntervalMs: 3_000,
+    raftLogGcThreshold: 50,
+    // Three quarters of a region of 256 MiB, and that many entries of 1 KiB.
+    raftLogGcCountLimit: 196_608,
+    raftLogGcSizeLimit: 192 * MIB,
+    raftLogReserveMaxTicks: 6,
+    concurrentSendSnapLimit: 4,
+    concurrentRecvSnapLimit: 8,
+    snapIoMaxBytesPerSec: 100 * MIB,
     pdHeartbeatTickIntervalMs: 60_000,
     pdStoreHeartbeatTickIntervalMs: 10_000,
     raftLogSegmentBytes: 64 * MIB,
@@ -84,5 +107,6 @@ export function mustBeSafeConfig(config: StoreConfig): void {
     config.raftHeartbeatTicks < config.raftElectionTimeoutTicks,
     'heartbeats come more often than elections time out',
   )
+  assert(config.raftLogGcThreshold >= 1, 'a compaction removes at least one entry')
   assert(config.raftEntryMaxSize >= KIB, 'an entry holds at least a small command')
 }

@@ -17,6 +17,13 @@ export interface RegionStatus {
   readonly progress: Readonly<
     Record<string, { readonly match: number; readonly next: number; readonly state: string }>
   >
+  /** Absent unless a snapshot of the region is being made, kept, or installed here. */
+  readonly snapshot?: {
+    /** For others: wanted, building or ready. */
+    readonly source: string
+    /** Of this replica: held, recording, ingesting, completing or failed. */
+    readonly install: string
+  }
 }
 
 export interface StoreStatus {

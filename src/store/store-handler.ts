@@ -8,11 +8,13 @@ import type { StoreId } from '../base/ids.ts'
 import type { Fsm, PollHandler } from '../batch-system/fsm.ts'
 import { Mailbox } from '../batch-system/mailbox.ts'
 import type { Router } from '../batch-system/router.ts'
+import { hasLogToCompact } from '../peer/admin/compact-log.ts'
 import {
   HEARTBEAT_PD,
   type PeerMessage,
   type PeerSignal,
   PeerTag,
+  RAFT_LOG_GC,
   TICK,
   TRANSFER_AWAY,
 } from '../peer/messages.ts'
@@ -23,6 +25,7 @@ import type { RoundReads } from './round-reads.ts'
 export type StoreMessage =
   | { readonly kind: 'tick' }
   | { readonly kind: 'heartbeat-pd' }
+  | { readonly kind: 'raft-log-gc' }
   | { readonly kind: 'transfer-away' }
   | { readonly kind: 'unreachable'; readonly storeId: StoreId }
 
@@ -78,12 +81,22 @@ export class StoreHandler implements PollHandler<Peer, StoreFsm> {
         return this.#toAll(TICK)
       case 'heartbeat-pd':
         return this.#toAll(HEARTBEAT_PD)
+      case 'raft-log-gc':
+        return this.#collectLogs()
       case 'transfer-away':
         return this.#toAll(TRANSFER_AWAY)
       case 'unreachable':
         return this.#toAll({ tag: PeerTag.Unreachable, storeId: message.storeId })
       default:
         return unreachable(message)
+    }
+  }
+
+  /** Wakes only leaders whose log has something to lose: a look at two numbers for the others. */
+  #collectLogs(): void {
+    const router = this.#router()
+    for (const peer of router.all()) {
+      if (hasLogToCompact(peer)) router.sendForced(peer.id, RAFT_LOG_GC)
     }
   }
 

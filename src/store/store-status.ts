@@ -40,5 +40,12 @@ export function regionStatus(peer: Peer): RegionStatus {
     firstIndex: raft.firstIndex,
     lastIndex: raft.lastIndex,
     progress,
+    ...snapshotStatus(peer),
   }
+}
+
+function snapshotStatus(peer: Peer): Pick<RegionStatus, 'snapshot'> {
+  const held = peer.heldSnapshot === undefined ? 'none' : 'held'
+  const snapshot = { source: peer.source.kind, install: peer.install?.kind ?? held }
+  return snapshot.source === 'idle' && snapshot.install === 'none' ? {} : { snapshot }
 }

@@ -37,7 +37,9 @@ import { Inflight } from './inflight.ts'
 import { PdReporter } from './pd-reporter.ts'
 import type { RegionStatus, StoreService, StoreStatus } from './port.ts'
 import { RoundReads } from './round-reads.ts'
-import { StoreDisk } from './store-disk.ts'
+import { SnapPool } from './snap-pool.ts'
+import { Snapshots } from './snapshots.ts'
+import { type InterruptedInstall, StoreDisk } from './store-disk.ts'
 import { StoreFsm, StoreHandler, type StoreRouter } from './store-handler.ts'
 import { regionStatus } from './store-status.ts'
 
@@ -80,6 +82,8 @@ export class Store implements StoreService {
   #reporter: PdReporter | undefined
   #ident: StoreIdent | undefined
   #timers: NodeJS.Timeout[] = []
+  #snapshots: Snapshots | undefined
+  #interrupted: InterruptedInstall[] = []
   #ready = false
   #stopping = false
   #failed: Error | undefined
@@ -188,6 +192,7 @@ export class Store implements StoreService {
       metrics[name.replace(/[A-Z]/g, (c) => `_${c.toLowerCase()}`)] = value as number
     }
     Object.assign(metrics, this.#disk?.log.stats(), this.#disk?.engine.stats())
+    Object.assign(metrics, this.#snapshots?.stats())
     return metrics
   }
 
@@ -212,6 +217,8 @@ export class Store implements StoreService {
     const { fresh, regions } = await this.#join()
     this.#startThreads()
     for (const region of regions) this.#startPeer(region, fresh)
+    for (const install of this.#interrupted) this.#resumeInstall(install)
+    this.#disk.log.flush()
     this.#startClocks()
     this.#ready = true
     logger.info({ store: this.storeId, regions: regions.length }, 'the store is ready')
@@ -248,17 +255,20 @@ export class Store implements StoreService {
       this.#ident = { ...this.#ident, adopted: true }
       return { fresh: true, regions }
     }
+    this.#interrupted = await disk.resumeInstalls()
     return { fresh: false, regions: disk.loadRegions() }
   }
 
   #startThreads(): void {
     const { config, clock, random, logger } = this.#options
-    const { engine, log } = this.#disk!
+    const { engine, log, snapshotDir } = this.#disk!
     this.#apply = new ApplyPool({
       workers: config.applyPoolSize,
       engineHandle: engine.handle,
+      snapshotDir,
       logger,
       events: {
+        onSnapshot: (result) => this.#snapshots!.onBuilt(result),
         onApplied: (results) => {
           for (const result of results) {
             this.#router.sendForced(result.regionId, { tag: PeerTag.Applied, result })
@@ -266,6 +276,17 @@ export class Store implements StoreService {
         },
         onFailed: (error) => this.#fail(error),
       },
+    })
+    this.#snapshots = new Snapshots({
+      config,
+      dir: snapshotDir,
+      pool: new SnapPool({ engineHandle: engine.handle, dir: snapshotDir }),
+      transport: this.#transport!,
+      clock,
+      logger,
+      peer: (regionId) => this.#router.get(regionId),
+      notify: (regionId, signal) => this.#router.sendForced(regionId, signal),
+      fail: (error) => this.#fail(error),
     })
     const release = (request: RawRequest): void => this.#inflight.release(request)
     this.#reads = new RoundReads(engine, logger, release)
@@ -289,6 +310,7 @@ export class Store implements StoreService {
       transport: this.#transport!,
       apply: this.#apply,
       reads: this.#reads,
+      snapshots: this.#snapshots,
       metrics: this.#metrics,
       notify: (regionId, signal) => this.#router.sendForced(regionId, signal),
       reportRegion: (report) => reporter.reportRegion(report),
@@ -319,13 +341,38 @@ export class Store implements StoreService {
     else this.#router.sendForced(region.id, { tag: PeerTag.EntriesFetched, to: 0 })
   }
 
+  /** The region votes and stores entries again; it applies once the snapshot is installed. */
+  #resumeInstall({ region, index, term, data }: InterruptedInstall): void {
+    const applyState = this.#disk!.applyStateOf(region.id)
+    const peer = new Peer(this.#ports!, {
+      region,
+      applyState,
+      mailboxCapacity: this.#options.config.mailboxCapacity,
+      fresh: false,
+      install: {
+        kind: data === undefined ? 'failed' : 'ingesting',
+        index,
+        term,
+        data: data ?? new Uint8Array(0),
+        readyNumber: 0,
+        hardState: { term, vote: 0, commit: index },
+        logDurable: true,
+        ingested: false,
+      },
+    })
+    this.#router.register(peer)
+    this.#options.logger.info({ region: region.id, index }, 'goes on installing a snapshot')
+    if (data !== undefined) this.#snapshots!.install(region.id, data, undefined)
+  }
+
   #startClocks(): void {
     const { config } = this.#options
-    const every = (ms: number, message: 'tick' | 'heartbeat-pd'): void => {
+    const every = (ms: number, message: 'tick' | 'heartbeat-pd' | 'raft-log-gc'): void => {
       this.#timers.push(setInterval(() => this.#router.sendControl({ kind: message }), ms))
     }
     every(config.raftBaseTickIntervalMs, 'tick')
     every(config.pdHeartbeatTickIntervalMs, 'heartbeat-pd')
+    every(config.raftLogGcTickIntervalMs, 'raft-log-gc')
     this.#reporter!.start()
   }
 
@@ -337,6 +384,8 @@ export class Store implements StoreService {
           if (outcome !== 'ok') this.#metrics.raftMessagesDropped++
         }
       },
+      onSnapshotOffer: (envelope) =>
+        this.#snapshots?.onOffer(envelope) ?? { busy: true, reason: 'the store is starting' },
       onUnreachable: (storeId) => this.#router.sendControl({ kind: 'unreachable', storeId }),
     }
   }
@@ -418,6 +467,7 @@ export class Store implements StoreService {
     await this.#transport?.close()
     // No round may write to a log that is closing.
     this.#poller.stop()
+    await this.#snapshots?.close()
     await this.#disk?.closeLog()
     await this.#apply?.close()
     await this.#waitUntil(() => (this.#reads?.scansRunning ?? 0) === 0, DRAIN_WAIT_MS)

@@ -15,6 +15,7 @@ export function dial(
   hello: Hello,
   timeoutMs: number,
   signal: AbortSignal,
+  forSnapshot = false,
 ): Promise<Socket> {
   return new Promise((resolve, reject) => {
     const { host, port } = parseAddress(address)
@@ -50,7 +51,7 @@ export function dial(
       timeoutMs,
     )
     signal.addEventListener('abort', onAbort)
-    socket.on('connect', () => socket.write(frameOf(encodeHello(hello))))
+    socket.on('connect', () => socket.write(frameOf(encodeHello(hello, forSnapshot))))
     socket.on('error', (error) => settle(unavailable(error.message)))
     socket.on('close', () => settle(unavailable(`${address} closed the link without an answer`)))
     socket.on('data', onData)

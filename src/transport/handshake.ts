@@ -2,7 +2,7 @@
  * The first frame each way of a link. The dialer says who it is and whom it means to reach, so that
  * a store that took over another's address, or belongs to another cluster, is never talked to.
  *
- *   hello   := u32 magic | u16 version | u64 cluster id | u64 from store id | u64 to store id
+ *   hello   := u32 magic (by what the link is for) | u16 version | u64 cluster id | u64 from store id | u64 to store id
  *   answer  := u32 magic | u16 version | u8 verdict | text reason
  *   verdict := 0 accepted | 1 wrong version | 2 wrong cluster | 3 wrong store
  *
@@ -14,6 +14,8 @@ import type { ClusterId, StoreId } from '../base/ids.ts'
 
 /** "plyR" */
 const MAGIC = 0x52796c70
+/** "plyS": a hello for one snapshot instead of messages; all else is the same. */
+const SNAPSHOT_MAGIC = 0x53796c70
 export const TRANSPORT_VERSION = 1
 /** No handshake payload is longer: whoever says so speaks something else. */
 export const HANDSHAKE_BYTES_MAX = 1024
@@ -33,9 +35,9 @@ export interface Answer {
   readonly reason: string
 }
 
-export function encodeHello(hello: Hello): Buffer {
+export function encodeHello(hello: Hello, forSnapshot = false): Buffer {
   return new ByteWriter(30)
-    .u32(MAGIC)
+    .u32(forSnapshot ? SNAPSHOT_MAGIC : MAGIC)
     .u16(hello.version)
     .u64(hello.clusterId)
     .u64(hello.fromStoreId)
@@ -43,10 +45,15 @@ export function encodeHello(hello: Hello): Buffer {
     .take()
 }
 
+export function isSnapshotHello(payload: Buffer): boolean {
+  return payload.length >= 4 && payload.readUInt32LE(0) === SNAPSHOT_MAGIC
+}
+
 /** Fields behind a version that is not ours are not looked at. */
 export function decodeHello(payload: Buffer): Hello {
   const reader = new ByteReader(payload, 'hello')
-  mustHaveMagic(reader)
+  if (isSnapshotHello(payload)) reader.u32()
+  else mustHaveMagic(reader)
   const version = reader.u16()
   if (version !== TRANSPORT_VERSION) {
     return { version, clusterId: 0, fromStoreId: 0, toStoreId: 0 }

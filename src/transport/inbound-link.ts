@@ -16,6 +16,7 @@ import {
   decodeHello,
   encodeAnswer,
   HANDSHAKE_BYTES_MAX,
+  isSnapshotHello,
   judgeHello,
   Verdict,
 } from './handshake.ts'
@@ -30,6 +31,8 @@ export interface InboundContext {
   readonly stats: TransportStats
   onAccepted(link: InboundLink): void
   onMessages(envelopes: RaftEnvelope[]): void
+  /** The link is for a snapshot: the socket, behind an accepted handshake, is the receiver's. */
+  onSnapshotLink(socket: Socket): void
   onClosed(link: InboundLink): void
 }
 
@@ -41,6 +44,7 @@ export class InboundLink {
   readonly #remote: string
   readonly #reader = new FrameReader(HANDSHAKE_BYTES_MAX)
   readonly #handshakeTimer: NodeJS.Timeout
+  #handedOver = false
 
   constructor(context: InboundContext, socket: Socket) {
     this.#context = context
@@ -63,7 +67,7 @@ export class InboundLink {
   #onData(chunk: Buffer): void {
     this.#context.stats.bytesReceived += chunk.length
     this.#reader.push(chunk)
-    while (!this.#socket.destroyed) {
+    while (!this.#socket.destroyed && !this.#handedOver) {
       const payload = this.#guard(() => this.#reader.next())
       if (payload === undefined) return
       if (this.fromStoreId === 0) this.#guard(() => this.#onHello(payload))
@@ -91,10 +95,24 @@ export class InboundLink {
       return
     }
     this.#socket.write(frameOf(encodeAnswer(answer)))
+    if (isSnapshotHello(payload)) {
+      this.#handOver()
+      return
+    }
     this.#reader.setPayloadBytesMax(FRAME_BYTES_MAX)
     this.fromStoreId = hello.fromStoreId
     this.#context.stats.linksAccepted++
     this.#context.onAccepted(this)
+  }
+
+  /** Nothing more has come: the other side waits for the answer to its hello. */
+  #handOver(): void {
+    const socket = this.#socket
+    this.#handedOver = true
+    socket.pause()
+    for (const event of ['data', 'error', 'close']) socket.removeAllListeners(event)
+    this.#context.onClosed(this)
+    this.#context.onSnapshotLink(socket)
   }
 
   #refuse(answer: Answer): void {

@@ -9,8 +9,17 @@
  */
 import { assert } from '../base/assert.ts'
 import type { RoundScheduler } from '../base/clock.ts'
+import { errorMessage } from '../base/errors.ts'
 import type { StoreId } from '../base/ids.ts'
-import type { RaftEnvelope, Transport, TransportEvents } from './port.ts'
+import type {
+  RaftEnvelope,
+  SnapshotOutcome,
+  SnapshotRefusal,
+  SnapshotSource,
+  Transport,
+  TransportEvents,
+} from './port.ts'
+import { isRefusal, sendChunks } from './snapshot-stream.ts'
 
 /** Messages that may wait for one store of the hub. */
 const QUEUE_MESSAGES_MAX = 65_536
@@ -31,6 +40,10 @@ export class LoopbackHub {
     this.#stores.set(storeId, transport)
     for (const other of this.#stores.values()) other.onAttached(storeId)
     return transport
+  }
+
+  find(storeId: StoreId): LoopbackTransport | undefined {
+    return this.#stores.get(storeId)
   }
 
   detach(storeId: StoreId): void {
@@ -91,6 +104,21 @@ export class LoopbackTransport implements Transport {
     this.#queues.clear()
   }
 
+  sendSnapshot(
+    envelope: RaftEnvelope,
+    source: SnapshotSource,
+    done: (outcome: SnapshotOutcome, reason: string) => void,
+  ): void {
+    const receiver = this.#closed ? undefined : this.#hub.find(envelope.to.storeId)
+    carrySnapshot(envelope, source, receiver?.events).then(
+      (refusal) => {
+        if (refusal === undefined) done('sent', '')
+        else done(refusal.busy ? 'busy' : 'failed', refusal.reason)
+      },
+      (error: unknown) => done('failed', errorMessage(error)),
+    )
+  }
+
   close(): Promise<void> {
     if (!this.#closed) this.#hub.detach(this.#storeId)
     this.#closed = true
@@ -112,5 +140,22 @@ export class LoopbackTransport implements Transport {
 
   onAttached(storeId: StoreId): void {
     this.#unreachable.delete(storeId)
+  }
+}
+
+async function carrySnapshot(
+  envelope: RaftEnvelope,
+  source: SnapshotSource,
+  receiver: TransportEvents | undefined,
+): Promise<SnapshotRefusal | undefined> {
+  const sink = receiver?.onSnapshotOffer?.(envelope) ?? { busy: false, reason: 'nobody is there' }
+  if (isRefusal(sink)) return sink
+  try {
+    await sendChunks(source, (file, offset, bytes) => sink.write(file, offset, bytes))
+    await sink.finish()
+    return undefined
+  } catch (error) {
+    sink.abort()
+    throw error
   }
 }

@@ -16,17 +16,49 @@ export interface RaftEnvelope {
   readonly message: Message
 }
 
+/** Where the bytes of an outgoing snapshot come from. */
+export interface SnapshotSource {
+  /** Bytes of each file, in order. */
+  readonly sizes: readonly number[]
+  read(file: number, offset: number, length: number): Promise<Uint8Array>
+}
+
+/** Where the bytes of an incoming snapshot go. After an error, or abort(), it is of no use. */
+export interface SnapshotSink {
+  /** In order within files, and file after file. Resolves when more may come. */
+  write(file: number, offset: number, bytes: Buffer): Promise<void>
+  /** All of it came: resolves once it is verified, durable, and on its way to the peer. */
+  finish(): Promise<void>
+  abort(): void
+}
+
+export interface SnapshotRefusal {
+  /** Worth asking again later. */
+  readonly busy: boolean
+  readonly reason: string
+}
+
+export type SnapshotOutcome = 'sent' | 'busy' | 'failed'
+
 export interface TransportEvents {
   /** All messages of one frame, in order. */
   onMessages(envelopes: RaftEnvelope[]): void
   /** The link to this store broke or cannot be made. Told once for each failure. */
   onUnreachable(storeId: StoreId): void
+  /** A snapshot is offered: its message, without the files. Without this all are refused. */
+  onSnapshotOffer?(envelope: RaftEnvelope): SnapshotSink | SnapshotRefusal
 }
 
 export interface Transport {
   /** False when it was dropped because the queue to that store is full. */
   send(envelope: RaftEnvelope): boolean
   flush(): void
+  /** Sends a snapshot message with its files, beside all other messages. */
+  sendSnapshot(
+    envelope: RaftEnvelope,
+    source: SnapshotSource,
+    done: (outcome: SnapshotOutcome, reason: string) => void,
+  ): void
   close(): Promise<void>
 }
 

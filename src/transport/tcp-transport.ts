@@ -11,11 +11,20 @@ import { PolyraftError, systemErrorCode } from '../base/errors.ts'
 import type { ClusterId, StoreId } from '../base/ids.ts'
 import type { Logger } from '../base/logger.ts'
 import { formatAddress, type HostPort } from './address.ts'
+import { dial } from './dial.ts'
 import { TRANSPORT_VERSION } from './handshake.ts'
 import { type InboundContext, InboundLink } from './inbound-link.ts'
 import { defaultTransportLimits, type TransportLimits } from './limits.ts'
 import { type LinkContext, OutboundLink } from './outbound-link.ts'
-import type { AddressResolver, RaftEnvelope, Transport, TransportEvents } from './port.ts'
+import type {
+  AddressResolver,
+  RaftEnvelope,
+  SnapshotOutcome,
+  SnapshotSource,
+  Transport,
+  TransportEvents,
+} from './port.ts'
+import { SnapshotLinks } from './snapshot-links.ts'
 import { TransportStats } from './stats.ts'
 
 /** How long close() lets the last frames leave. */
@@ -75,6 +84,7 @@ export class TcpTransport implements Transport {
   /** Links with something queued since the last flush. */
   #dirty: OutboundLink[] = []
   readonly #inbound = new Set<InboundLink>()
+  readonly #snapshots: SnapshotLinks
   readonly #accepted = new Map<StoreId, InboundLink>()
   #closed: Promise<void> | undefined = undefined
 
@@ -93,6 +103,7 @@ export class TcpTransport implements Transport {
       stats: this.#stats,
       onUnreachable: (storeId) => options.events.onUnreachable(storeId),
     }
+    this.#snapshots = new SnapshotLinks(options.events, options.logger, this.#limits.stallTimeoutMs)
     const inboundContext = this.#inboundContext()
     server.on('connection', (socket) => {
       this.#inbound.add(new InboundLink(inboundContext, socket))
@@ -116,6 +127,26 @@ export class TcpTransport implements Transport {
     const dirty = this.#dirty
     this.#dirty = []
     for (let i = 0; i < dirty.length; i++) dirty[i]!.flush()
+  }
+
+  sendSnapshot(
+    envelope: RaftEnvelope,
+    source: SnapshotSource,
+    done: (outcome: SnapshotOutcome, reason: string) => void,
+  ): void {
+    const { clusterId, storeId, resolve } = this.#options
+    const hello = {
+      version: TRANSPORT_VERSION,
+      clusterId,
+      fromStoreId: storeId,
+      toStoreId: envelope.to.storeId,
+    }
+    const connect = async (signal: AbortSignal): Promise<Socket> => {
+      const address = await resolve(hello.toStoreId)
+      signal.throwIfAborted()
+      return dial(address, hello, this.#limits.handshakeTimeoutMs, signal, true)
+    }
+    this.#snapshots.send(envelope, source, connect, done)
   }
 
   stats(): Record<string, number> {
@@ -148,6 +179,7 @@ export class TcpTransport implements Transport {
       if (socket !== undefined) ending.push(ended(socket))
     }
     for (const link of this.#inbound) link.close()
+    this.#snapshots.close()
     await Promise.all([stopped, ...ending])
   }
 
@@ -176,6 +208,7 @@ export class TcpTransport implements Transport {
       onAccepted: (link) => this.#onAccepted(link),
       onMessages: (envelopes) => this.#options.events.onMessages(envelopes),
       onClosed: (link) => this.#onClosed(link),
+      onSnapshotLink: (socket) => this.#snapshots.receive(socket),
     }
   }
 

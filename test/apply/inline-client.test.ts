@@ -27,6 +27,7 @@ function open(limits: Partial<ApplyLimits> = {}, pumped = false): InlineApplyCli
     pumped,
     events: {
       onApplied: (round) => results.push(round),
+      onSnapshot: () => {},
       onFailed: (error) => failures.push(error),
     },
   })
@@ -114,6 +115,7 @@ describe('applying', () => {
             applyAll(client, 1, entry(round[0]!.appliedIndex + 1, 'again=1'))
           }
         },
+        onSnapshot: () => {},
         onFailed: (error) => failures.push(error),
       },
     })

@@ -19,6 +19,8 @@ function decode(round: ArrayBuffer): Call[] {
     register: (...args) => calls.push(['register', ...args]),
     apply: (...args) => calls.push(['apply', ...args]),
     destroy: (...args) => calls.push(['destroy', ...args]),
+    snapshot: (...args) => calls.push(['snapshot', ...args]),
+    cancelSnapshot: (...args) => calls.push(['cancel', ...args]),
   })
   return calls
 }

@@ -48,6 +48,13 @@ export class FakeEngine {
     }
   }
 
+  /** Batches that the last barrier covered. */
+  syncedBatches = 0
+
+  sync(): void {
+    this.syncedBatches = this.batches.length
+  }
+
   /** User data of the default family, keys without prefix, values without flags. */
   data(): Record<string, string> {
     const rows = [...this.families[ColumnFamily.Default]!].sort(([a], [b]) => (a < b ? -1 : 1))

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { confStateOf, PeerStorage } from '../../src/peer/peer-storage.ts'
+import { SnapshotSource } from '../../src/peer/snapshot-source.ts'
 import type { RaftLog, RegionLogState } from '../../src/raftlog/port.ts'
 import { type Peer, PeerRole, type Region } from '../../src/region/region.ts'
 import { INITIAL_APPLY_STATE } from '../../src/region/state.ts'
@@ -13,7 +14,8 @@ function regionOf(...roles: PeerRole[]): Region {
 function open(state: RegionLogState | undefined, appliedIndex: number): PeerStorage {
   const log = { state: () => state } as Partial<RaftLog> as RaftLog
   const apply = { ...INITIAL_APPLY_STATE, appliedIndex }
-  return new PeerStorage(log, regionOf(PeerRole.Voter), apply, () => {})
+  const source = new SnapshotSource(() => {})
+  return new PeerStorage(log, regionOf(PeerRole.Voter), apply, source, () => {})
 }
 
 function stateOf(commit: number, lastIndex: number): RegionLogState {

@@ -20,7 +20,7 @@ import { CAMPAIGN, PeerTag } from '../../src/peer/messages.ts'
 import { PeerMetrics } from '../../src/peer/metrics.ts'
 import { Peer } from '../../src/peer/peer.ts'
 import { PeerHandler } from '../../src/peer/peer-handler.ts'
-import type { PeerPorts } from '../../src/peer/ports.ts'
+import type { PeerPorts, SnapshotService } from '../../src/peer/ports.ts'
 import { regionNotFound, serverIsBusy } from '../../src/peer/region-errors.ts'
 import { type RawRequest, type RegionError, regionErrorResponse } from '../../src/protocol/raw.ts'
 import { openRaftLog } from '../../src/raftlog/open.ts'
@@ -54,6 +54,21 @@ export interface SimStoreEvents {
   onCommitted(store: SimStore, task: ApplyTask): void
   /** The production code found the store unusable. */
   onFatal(store: SimStore, error: Error): void
+}
+
+/** Logs of this world are never compacted, so nobody needs one. */
+const NO_SNAPSHOTS: SnapshotService = {
+  reserve: () => false,
+  release: () => {},
+  discardBuilt: () => {},
+  send: () => {},
+  accepted: () => {},
+  discard: () => {},
+  regionOf: () => {
+    throw new Error('snapshots are not simulated')
+  },
+  install: () => {},
+  complete: () => {},
 }
 
 const RAFT_DIR = '/raft'
@@ -269,6 +284,7 @@ export class Life {
       transport: store.options.network.transport(store.id),
       apply,
       reads: this.reads,
+      snapshots: NO_SNAPSHOTS,
       metrics: this.metrics,
       notify: (regionId, signal) => this.router.sendForced(regionId, signal),
       reportRegion: () => {},
@@ -307,6 +323,7 @@ export class Life {
             this.router.sendForced(result.regionId, { tag: PeerTag.Applied, result })
           }
         },
+        onSnapshot: () => {},
         // Nothing that is simulated makes applying fail.
         onFailed: (error) => {
           throw error
@@ -325,6 +342,8 @@ export class Life {
         inner.apply(task)
       },
       destroy: (regionId) => inner.destroy(regionId),
+      snapshot: (regionId, id) => inner.snapshot(regionId, id),
+      cancelSnapshot: () => inner.cancelSnapshot(),
       flush: () => {
         inner.flush()
         if (pumping) return

@@ -1,14 +1,15 @@
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import type { ApplyResult } from '../../src/apply/port.ts'
+import type { ApplyResult, SnapshotResult } from '../../src/apply/port.ts'
 import { PolyraftError } from '../../src/base/errors.ts'
 import { silentLogger } from '../../src/base/logger.ts'
 import { ColumnFamily, type SharedKvEngine } from '../../src/engine/port.ts'
 import { openRocksDb } from '../../src/engine/rocksdb-engine.ts'
 import { applyStateKey, dataKey } from '../../src/region/keys.ts'
 import { decodeApplyState, INITIAL_APPLY_STATE } from '../../src/region/state.ts'
+import { decodeMeta, filePath, snapshotName } from '../../src/snap/format.ts'
 import { ApplyPool, workerOfRegion } from '../../src/store/apply-pool.ts'
 import { bulk, command, entry, region } from '../apply/support.ts'
 
@@ -17,6 +18,7 @@ let engine: SharedKvEngine
 let pool: ApplyPool
 let results: ApplyResult[]
 let failures: Error[]
+let snapshots: SnapshotResult[]
 let onEvent: () => void
 
 beforeEach(async () => {
@@ -24,6 +26,7 @@ beforeEach(async () => {
   engine = await openRocksDb({ dir })
   results = []
   failures = []
+  snapshots = []
   onEvent = () => {}
 })
 
@@ -37,10 +40,15 @@ function open(workers: number): ApplyPool {
   pool = new ApplyPool({
     workers,
     engineHandle: engine.handle,
+    snapshotDir: join(dir, 'snap'),
     logger: silentLogger,
     events: {
       onApplied(round) {
         results.push(...round)
+        onEvent()
+      },
+      onSnapshot(result) {
+        snapshots.push(result)
         onEvent()
       },
       onFailed(error) {
@@ -139,6 +147,56 @@ describe('ApplyPool', () => {
     expect(value('r3-45-63')).toBe(`${'v'.repeat(256)}\0`)
   })
 
+  it('builds a snapshot of what was applied before, while later entries are applied', async () => {
+    mkdirSync(join(dir, 'snap'))
+    open(1).register(region(1), INITIAL_APPLY_STATE)
+    pool.apply({
+      regionId: 1,
+      entries: [entry(6, bulk('old-', 500, 1000)), entry(7, 'key=before')],
+    })
+    pool.snapshot(1, 41)
+    pool.apply({ regionId: 1, entries: [entry(8, 'key=after'), entry(9, 'new=1')] })
+    pool.snapshot(2, 42)
+    pool.flush()
+    await until(() => snapshots.length === 2 && applied(1) === 9)
+    const [made, missing] = [41, 42].map((id) => snapshots.find((each) => each.id === id)!)
+    expect(missing).toMatchObject({
+      regionId: 2,
+      meta: undefined,
+      error: expect.stringContaining('not here'),
+    })
+    const meta = decodeMeta(Buffer.from(made!.meta!))
+    expect(meta).toMatchObject({ index: 7, term: 6, region: { id: 1 } })
+    expect(meta.files.map(({ cf, rows }) => [cf, rows])).toEqual([[0, 501]])
+    expect(value('key')).toBe('after\0')
+    const file = filePath(join(dir, 'snap'), snapshotName('gen', meta), meta.files[0]!)
+    const bytes = readFileSync(file)
+    expect(bytes.includes('before')).toBe(true)
+    expect(bytes.includes('after')).toBe(false)
+  })
+
+  it('gives up a snapshot that is cancelled, or when it closes', async () => {
+    mkdirSync(join(dir, 'snap'))
+    open(1).register(region(1), INITIAL_APPLY_STATE)
+    for (let i = 6; i < 26; i++) {
+      pool.apply({ regionId: 1, entries: [entry(i, bulk(`k${i}-`, 250, 4000))] })
+    }
+    pool.snapshot(1, 1)
+    pool.snapshot(1, 2)
+    pool.cancelSnapshot(1)
+    pool.flush()
+    await until(() => snapshots.length === 2)
+    expect(snapshots.map(({ meta, error }) => [meta, error])).toEqual([
+      [undefined, 'it was cancelled'],
+      [undefined, 'it was cancelled'],
+    ])
+    pool.snapshot(1, 3)
+    await pool.close()
+    expect(snapshots).toHaveLength(2)
+    expect(failures).toEqual([])
+    expect(readdirSync(join(dir, 'snap')).filter((name) => name.endsWith('.meta'))).toEqual([])
+  })
+
   it('closes at once when it never had work', async () => {
     await open(3).close()
     expect(failures).toEqual([])
@@ -176,9 +234,11 @@ describe('ApplyPool', () => {
     pool = new ApplyPool({
       workers: 1,
       engineHandle: 0n,
+      snapshotDir: dir,
       logger: silentLogger,
       events: {
         onApplied: () => {},
+        onSnapshot: () => {},
         onFailed(error) {
           failures.push(error)
           onEvent()

@@ -67,7 +67,10 @@ async function open(config: Partial<StoreConfig> = {}): Promise<Store> {
     createTransport: async (_, given) => {
       events = given
       const close = async (): Promise<void> => events.onMessages(lastMessages)
-      return { transport: { send: () => true, flush: () => {}, close }, peerAddress: 'here' }
+      return {
+        transport: { send: () => true, sendSnapshot: () => {}, flush: () => {}, close },
+        peerAddress: 'here',
+      }
     },
     logger: silentLogger,
     clock: machineClock,

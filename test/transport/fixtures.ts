@@ -5,7 +5,12 @@ import type { StoreId } from '../../src/base/ids.ts'
 import type { Logger } from '../../src/base/logger.ts'
 import { type Message, MessageType } from '../../src/raft/types.ts'
 import type { TransportLimits } from '../../src/transport/limits.ts'
-import type { RaftEnvelope, TransportEvents } from '../../src/transport/port.ts'
+import type {
+  RaftEnvelope,
+  SnapshotRefusal,
+  SnapshotSink,
+  TransportEvents,
+} from '../../src/transport/port.ts'
 import { createTcpTransport, type TcpTransport } from '../../src/transport/tcp-transport.ts'
 
 export function message(fields: Partial<Message> = {}): Message {
@@ -49,6 +54,8 @@ export class Observer implements TransportEvents {
   readonly received: RaftEnvelope[] = []
   readonly frames: number[] = []
   readonly unreachable: StoreId[] = []
+  /** Assigned by tests of snapshots. */
+  onSnapshotOffer?: (envelope: RaftEnvelope) => SnapshotSink | SnapshotRefusal
   #waiters: { readonly met: () => boolean; readonly resolve: () => void }[] = []
 
   onMessages(envelopes: RaftEnvelope[]): void {

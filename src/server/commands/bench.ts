@@ -27,6 +27,7 @@ export const SUITES: Readonly<Record<string, () => Promise<BenchSuite>>> = {
   },
   store: () => import('../../bench/store.ts'),
   cluster: () => import('../../bench/cluster.ts'),
+  snapshot: () => import('../../bench/snapshot.ts'),
 }
 
 interface BenchFlags {

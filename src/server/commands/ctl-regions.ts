@@ -68,8 +68,17 @@ const REPLICA_COLUMNS: readonly Column<ReplicaRow>[] = [
   { title: 'APPLIED', cell: ({ status }) => shown(status?.appliedIndex), right: true },
   { title: 'FIRST', cell: ({ status }) => shown(status?.firstIndex), right: true },
   { title: 'LAST', cell: ({ status }) => shown(status?.lastIndex), right: true },
-  { title: 'REMARKS', cell: ({ problem }) => problem },
+  { title: 'REMARKS', cell: replicaRemarks },
 ]
+
+function replicaRemarks({ problem, status }: ReplicaRow): string {
+  const { snapshot } = status ?? {}
+  if (problem !== '' || snapshot === undefined) return problem
+  const remarks: string[] = []
+  if (snapshot.source !== 'idle') remarks.push(`snapshot for others: ${snapshot.source}`)
+  if (snapshot.install !== 'none') remarks.push(`snapshot of its own: ${snapshot.install}`)
+  return remarks.join(', ')
+}
 
 function shown(value: number | undefined): string {
   return value === undefined ? '?' : String(value)

@@ -1,0 +1,47 @@
+/** The snapshot directory: finishing a set, reading and removing it. */
+import { basename, join } from 'node:path'
+import { type FileSystem, readFile } from '../env/port.ts'
+import { decodeMeta, encodeMeta, metaPath, type SnapshotMeta } from './format.ts'
+
+/** Makes the set valid, all at once: its files are complete. */
+export function commitMeta(fs: FileSystem, dir: string, name: string, meta: SnapshotMeta): void {
+  const path = metaPath(dir, name)
+  const temporary = `${path}.tmp`
+  if (fs.exists(temporary)) fs.remove(temporary)
+  const file = fs.open(temporary, 'create')
+  try {
+    file.write(encodeMeta(meta), 0)
+    file.sync()
+  } finally {
+    file.close()
+  }
+  fs.rename(temporary, path)
+  fs.syncDirectory(dir)
+}
+
+/** The meta of a complete set; undefined when there is none. Throws Corruption. */
+export function readMeta(fs: FileSystem, dir: string, name: string): SnapshotMeta | undefined {
+  const path = metaPath(dir, name)
+  return fs.exists(path) ? decodeMeta(readFile(fs, path)) : undefined
+}
+
+/** Removes a set, complete or not; the meta goes first, so that half a set is never valid. */
+export function removeSnapshot(fs: FileSystem, dir: string, name: string): void {
+  const path = metaPath(dir, name)
+  if (fs.exists(path)) fs.remove(path)
+  for (const file of fs.list(dir)) {
+    if (isOf(name, file)) fs.remove(join(dir, file))
+  }
+}
+
+/** Removes everything but the sets named. Returns the names of the files removed. */
+export function removeAllBut(fs: FileSystem, dir: string, kept: readonly string[]): string[] {
+  const waste = fs.list(dir).filter((file) => !kept.some((name) => isOf(name, file)))
+  for (const file of waste) fs.remove(join(dir, file))
+  return waste
+}
+
+function isOf(name: string, file: string): boolean {
+  const base = basename(file)
+  return base.startsWith(`${name}.`) || base.startsWith(`${name}_`)
+}

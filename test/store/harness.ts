@@ -1,0 +1,180 @@
+/**
+ * A whole cluster in this process whose stores can be stopped and started one by one: PD, stores
+ * with real TCP links between them, and a client that reaches them without a network.
+ */
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { silentLogger } from '../../src/base/logger.ts'
+import { eventLoopScheduler, machineClock, machineRandom } from '../../src/base/node-clock.ts'
+import { createClient } from '../../src/client/client.ts'
+import type { KvClient } from '../../src/client/kv-client.ts'
+import type { StoreConnection } from '../../src/client/store-connection.ts'
+import { LocalPdClient } from '../../src/pd/local-client.ts'
+import { type PdServer, startPd } from '../../src/pd/server.ts'
+import { notLeader } from '../../src/peer/region-errors.ts'
+import { regionErrorResponse } from '../../src/protocol/raw.ts'
+import { defaultStoreConfig, type StoreConfig } from '../../src/store/config.ts'
+import { Store } from '../../src/store/store.ts'
+import { createTcpTransport } from '../../src/transport/tcp-transport.ts'
+
+export interface HarnessOptions {
+  readonly stores?: number
+  readonly regions?: number
+  readonly config?: Partial<StoreConfig>
+}
+
+export class StoreHarness {
+  readonly dir: string
+  readonly #options: HarnessOptions
+  #pd: PdServer | undefined
+  #client: LocalPdClient | undefined
+  #kv: KvClient | undefined
+  /** By number, from 1: the order of the directories, not the ids. */
+  readonly stores = new Map<number, Store>()
+  readonly failures: Error[] = []
+
+  static async start(options: HarnessOptions = {}): Promise<StoreHarness> {
+    const harness = new StoreHarness(options)
+    try {
+      await harness.#start()
+      return harness
+    } catch (error) {
+      await harness.close()
+      throw error
+    }
+  }
+
+  private constructor(options: HarnessOptions) {
+    this.dir = mkdtempSync(join(tmpdir(), 'polyraft-stores-'))
+    this.#options = options
+  }
+
+  get kv(): KvClient {
+    return this.#kv!
+  }
+
+  storeDir(number: number): string {
+    return join(this.dir, `store-${number}`)
+  }
+
+  async #start(): Promise<void> {
+    const { stores = 3, regions = 1 } = this.#options
+    this.#pd = await startPd({
+      dir: join(this.dir, 'pd'),
+      clientAddr: '127.0.0.1:0',
+      plan: { stores, regions, replicas: stores },
+      lock: async () => async () => {},
+      clock: machineClock,
+      random: machineRandom,
+      logger: silentLogger,
+    })
+    const numbers = Array.from({ length: stores }, (_, i) => i + 1)
+    await Promise.all(numbers.map((number) => this.startStore(number)))
+    this.#client = new LocalPdClient(this.#pd.service, silentLogger)
+    this.#kv = createClient({
+      pd: this.#client,
+      connect: (address, storeId) => this.#connection(address, storeId),
+      clock: machineClock,
+      random: machineRandom,
+      timeoutMs: 10_000,
+    })
+  }
+
+  /** Finds the store anew for each request; one that is stopped leads nothing. */
+  #connection(address: string, storeId: number): StoreConnection {
+    return {
+      address,
+      execute: (request) => {
+        const store = [...this.stores.values()].find((each) => each.storeId === storeId)
+        if (store !== undefined) {
+          store.execute(request)
+          return
+        }
+        const refusal = notLeader(request.regionId, undefined)
+        setImmediate(() => request.sink.respond(request, regionErrorResponse(refusal)))
+      },
+      close: async () => {},
+    }
+  }
+
+  async startStore(number: number, config: Partial<StoreConfig> = {}): Promise<Store> {
+    const pd = new LocalPdClient(this.#pd!.service, silentLogger)
+    const store = await Store.open({
+      dir: this.storeDir(number),
+      config: { ...defaultStoreConfig(), ...this.#options.config, ...config },
+      pd,
+      meta: { address: `local:${number}`, statusAddress: '', labels: {}, version: 'test' },
+      createTransport: async (ids, events) => {
+        const transport = await createTcpTransport({
+          ...ids,
+          listen: { host: '127.0.0.1', port: 0 },
+          resolve: async (storeId) => (await pd.getStore(storeId))!.peerAddress,
+          events,
+          logger: silentLogger,
+          random: machineRandom,
+        })
+        return { transport, peerAddress: transport.address }
+      },
+      logger: silentLogger,
+      clock: machineClock,
+      random: machineRandom,
+      scheduler: eventLoopScheduler,
+      onFatal: (error) => this.failures.push(error),
+    })
+    this.stores.set(number, store)
+    return store
+  }
+
+  /** Returns where the log of each region ended. */
+  async stopStore(number: number): Promise<Map<number, number>> {
+    const store = this.stores.get(number)!
+    const lasts = new Map(store.regions().map((id) => [id, store.regionStatus(id)!.lastIndex]))
+    this.stores.delete(number)
+    await store.close()
+    return lasts
+  }
+
+  /** Writes keys [from, to), spread over the key space, many at a time. */
+  async write(from: number, to: number, valueBytes = 100): Promise<void> {
+    const pending: Promise<void>[] = []
+    for (let i = from; i < to; i++) {
+      pending.push(this.kv.put(keyOf(i), dataOf(i, valueBytes)))
+      if (pending.length === 64) await Promise.all(pending.splice(0))
+    }
+    await Promise.all(pending)
+  }
+
+  /** Regions of a running store whose log still reaches down to these entries. */
+  reaching(number: number, lasts: ReadonlyMap<number, number>): number[] {
+    const store = this.stores.get(number)!
+    return store.regions().filter((id) => {
+      return store.regionStatus(id)!.firstIndex <= (lasts.get(id) ?? 0) + 1
+    })
+  }
+
+  /** Regions of which this store has applied less than the furthest one. */
+  behind(number: number): number[] {
+    const own = this.stores.get(number)!
+    return own.regions().filter((id) => {
+      const goals = [...this.stores.values()].map((s) => s.regionStatus(id)?.appliedIndex ?? 0)
+      return own.regionStatus(id)!.appliedIndex < Math.max(...goals)
+    })
+  }
+
+  async close(): Promise<void> {
+    await this.#kv?.close()
+    await Promise.all([...this.stores.values()].map((store) => store.close()))
+    await this.#client?.close()
+    await this.#pd?.close()
+    rmSync(this.dir, { recursive: true, force: true })
+  }
+}
+
+export function keyOf(i: number): string {
+  return `${String.fromCharCode(0x21 + ((i * 37) % 94))}key-${i}`
+}
+
+export function dataOf(i: number, bytes: number): string {
+  return `${i}:${'v'.repeat(Math.max(0, bytes - 8))}`
+}
