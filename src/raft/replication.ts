@@ -146,7 +146,7 @@ function onSnapshotRequested(raft: Raft, progress: Progress, lastIndex: LogIndex
 
 function onAccepted(raft: Raft, progress: Progress, index: LogIndex): void {
   const isNews = progress.maybeUpdate(index)
-  if (!isNews && !endsState(progress, index)) return
+  if (!isNews && !endsState(raft, progress, index)) return
   advanceState(raft, progress, index)
   if (maybeCommit(raft)) tellCommit(raft)
   else if (progress.canRaiseCommit(raft.log.commit) && !raft.skipCommitBroadcast) {
@@ -160,9 +160,15 @@ function onAccepted(raft: Raft, progress: Progress, index: LogIndex): void {
   }
 }
 
-/** No news of the log, but of where the follower stands: a probe hit, a snapshot is there. */
-function endsState(progress: Progress, index: LogIndex): boolean {
-  if (progress.state === ProgressState.Probe) return progress.match === index
+/**
+ * No news of the log, but of where the follower stands: a probe hit, a snapshot is there. A probe is
+ * never answered from before the beginning of our log. What names an index there is the notice of a
+ * term that a follower gives to messages of earlier ones, and it has come to that term's leader.
+ */
+function endsState(raft: Raft, progress: Progress, index: LogIndex): boolean {
+  if (progress.state === ProgressState.Probe) {
+    return progress.match === index && index + 1 >= raft.log.firstIndex
+  }
   return progress.state === ProgressState.Snapshot && index >= progress.pendingSnapshot
 }
 
