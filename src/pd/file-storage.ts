@@ -6,10 +6,10 @@
  */
 import { type FileHandle, open, readFile, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
+import { makeDataDir } from '../base/data-dir.ts'
 import { errorMessage, PolyraftError, systemErrorCode } from '../base/errors.ts'
 import { MIB } from '../base/limits.ts'
 import type { Logger } from '../base/logger.ts'
-import { makeDirectory } from '../base/make-directory.ts'
 import { decodeJournal, encodeRecord, FILE_HEADER } from './journal-format.ts'
 import { applyWrites, type PdStorage, type PdWrite } from './storage.ts'
 
@@ -132,15 +132,6 @@ export class FilePdStorage implements PdStorage {
     this.#baseBytes = fresh.bytes
     this.#sequence = 1
     this.#rewrites++
-  }
-}
-
-/** Needed before the directory can be locked, so before a storage is opened. */
-export async function makeDataDir(dir: string): Promise<void> {
-  try {
-    await makeDirectory(dir)
-  } catch (error) {
-    throw unusable(dir, error)
   }
 }
 

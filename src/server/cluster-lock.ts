@@ -3,10 +3,10 @@
  * live on and hold their own directories: they are found before anything is written.
  */
 import { existsSync } from 'node:fs'
+import { makeDataDir } from '../base/data-dir.ts'
 import { lockDirectory } from '../env/dir-lock.ts'
 import type { DirectoryLock } from '../env/port.ts'
 import type { ClusterPlan } from './cluster-plan.ts'
-import { makeDataDir } from './data-dir.ts'
 
 /** Makes the directories; rejects with DataDirLocked when any of them is in use. */
 export async function claimDirectories(plan: ClusterPlan): Promise<DirectoryLock> {
@@ -15,7 +15,7 @@ export async function claimDirectories(plan: ClusterPlan): Promise<DirectoryLock
   const parts = [plan.pdDir, ...plan.stores.map((store) => store.dir)]
   try {
     for (const dir of parts.filter((each) => existsSync(each))) await mustBeFree(dir)
-    for (const dir of parts) await makeDataDir(dir)
+    for (const dir of parts) await makeDataDir(dir, '--data-dir')
     return lock
   } catch (error) {
     await lock.release()
@@ -24,7 +24,7 @@ export async function claimDirectories(plan: ClusterPlan): Promise<DirectoryLock
 }
 
 async function mustBeFree(dir: string): Promise<void> {
-  await makeDataDir(dir)
+  await makeDataDir(dir, '--data-dir')
   const lock = await lockDirectory(dir)
   await lock.release()
 }

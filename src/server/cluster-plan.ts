@@ -6,8 +6,8 @@
  */
 import { existsSync, readdirSync } from 'node:fs'
 import { join, resolve } from 'node:path'
+import { makeDataDir } from '../base/data-dir.ts'
 import { PolyraftError } from '../base/errors.ts'
-import { makeDataDir } from './data-dir.ts'
 import { checkPort } from './listen.ts'
 
 export interface UpOptions {

@@ -4,11 +4,11 @@
  */
 import { type ChildProcess, spawn } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
-import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { builtUrl } from '../../src/base/built-url.ts'
+import { freePortBlock } from '../../src/bench/cluster-process.ts'
 
 export const MAIN = fileURLToPath(builtUrl('server/main.js'))
 const READY_MS_MAX = 40_000
@@ -31,26 +31,6 @@ export interface UpOptions {
   readonly restart?: boolean
 }
 
-/** A block of `count` ports that are free just now, next to each other. */
-export async function freePorts(count: number): Promise<number> {
-  for (let attempt = 0; attempt < 50; attempt++) {
-    const start = 20_000 + Math.floor(Math.random() * 12_000)
-    const free = await Promise.all(Array.from({ length: count }, (_, i) => isFree(start + i)))
-    if (free.every(Boolean)) return start
-  }
-  throw new Error(`no ${count} free ports in a row were found`)
-}
-
-function isFree(port: number): Promise<boolean> {
-  return new Promise((resolve) => {
-    const server = createServer()
-    server.once('error', () => resolve(false))
-    server.listen({ host: '127.0.0.1', port, exclusive: true }, () => {
-      server.close(() => resolve(true))
-    })
-  })
-}
-
 export class TestCluster {
   readonly dir: string
   readonly pdPort: number
@@ -63,7 +43,7 @@ export class TestCluster {
 
   static async start(options: UpOptions = {}): Promise<TestCluster> {
     const stores = options.stores ?? 3
-    const base = await freePorts(1 + 2 * stores)
+    const base = await freePortBlock(1 + 2 * stores)
     const dir = mkdtempSync(join(tmpdir(), 'polyraft-cluster-'))
     const cluster = new TestCluster(dir, base, stores, options)
     try {

@@ -6,7 +6,8 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { appendFileSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { freePorts, MAIN } from './harness.ts'
+import { freePortBlock } from '../../src/bench/cluster-process.ts'
+import { MAIN } from './harness.ts'
 
 const READY_MS_MAX = 40_000
 
@@ -16,7 +17,7 @@ export class Processes {
   readonly #running = new Map<string, ChildProcess>()
 
   static async start(regions: number, settings: string): Promise<Processes> {
-    const processes = new Processes(await freePorts(7), settings)
+    const processes = new Processes(await freePortBlock(7), settings)
     try {
       await processes.#startPd(regions)
       await Promise.all([1, 2, 3].map((number) => processes.startStore(number)))

@@ -2,11 +2,12 @@
 import { rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterEach, expect, it } from 'vitest'
+import { freePortBlock } from '../../src/bench/cluster-process.ts'
 import { connect } from '../../src/client/connect.ts'
 import { temporaryDirectory } from '../server/fixtures.ts'
 import { AcknowledgedWrites } from './acknowledged.ts'
 import { polyraft, Running } from './cli.ts'
-import { freePorts, TestCluster } from './harness.ts'
+import { TestCluster } from './harness.ts'
 
 const STOP_MS_MAX = 5_000
 
@@ -39,7 +40,7 @@ async function readiness(port: number): Promise<number> {
 
 it('a store that is started before PD waits for it, and says so', async () => {
   const dir = temporaryDirectory()
-  const port = await freePorts(3)
+  const port = await freePortBlock(3)
   const pd = `127.0.0.1:${port + 2}`
   const store = server(join(dir, 'store'), port, pd)
   await store.until(/waiting for PD/)
@@ -54,7 +55,7 @@ it('a store that is started before PD waits for it, and says so', async () => {
 
 it('SIGTERM stops a store that waits for PD, and its directory and ports are free', async () => {
   const dir = temporaryDirectory()
-  const port = await freePorts(3)
+  const port = await freePortBlock(3)
   for (let round = 0; round < 2; round++) {
     const store = server(dir, port, `127.0.0.1:${port + 2}`)
     // Bound, and without PD.
@@ -68,7 +69,7 @@ it('SIGTERM stops a store that waits for PD, and its directory and ports are fre
 
 it('SIGTERM stops a store that waits for the other stores of a bootstrap plan', async () => {
   const dir = temporaryDirectory()
-  const port = await freePorts(3)
+  const port = await freePortBlock(3)
   const pd = `127.0.0.1:${port + 2}`
   const driver = new Running(
     ...['pd', '--data-dir', join(dir, 'pd'), '--client-addr', pd, '--initial-stores', '3'],

@@ -1,16 +1,19 @@
-/** A data directory that can be used, or an error that says what is wrong with it. */
+/**
+ * A data directory that can be used, or an error that says what is wrong with it, and by which `flag`
+ * it was given.
+ */
 import { accessSync, constants } from 'node:fs'
-import { errorMessage, PolyraftError, systemErrorCode } from '../base/errors.ts'
-import { makeDirectory } from '../base/make-directory.ts'
+import { errorMessage, PolyraftError, systemErrorCode } from './errors.ts'
+import { makeDirectory } from './make-directory.ts'
 
-export async function makeDataDir(dir: string, flag = '--data-dir'): Promise<void> {
+export async function makeDataDir(dir: string, flag?: string): Promise<void> {
   try {
     await makeDirectory(dir)
     accessSync(dir, constants.R_OK | constants.W_OK | constants.X_OK)
   } catch (error) {
     throw new PolyraftError(
       'DataDirUnusable',
-      `cannot use ${dir} (${flag}) for data: ${reason(error)}`,
+      `cannot use ${dir}${flag === undefined ? '' : ` (${flag})`} for data: ${reason(error)}`,
       { dir },
       { cause: error },
     )
