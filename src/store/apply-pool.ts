@@ -6,6 +6,9 @@
  *   apply(task) ┼─ flush(): 1 message ┤                                   ├─▶ events.onApplied
  *   apply(task) ┘  for each worker    └▶ worker 1: …                      ┘
  *
+ * What nobody waits for (a follower's entries) stays in the round until something awaited joins it, or
+ * for HOLD_MS: fewer and larger rounds, and one apply state for more entries.
+ *
  * INVARIANTS
  * - A region belongs to one worker for ever, by its id alone: so its order holds, even over
  *   destruction and return, and nothing has to be remembered for it.
@@ -20,6 +23,7 @@ import { assert } from '../base/assert.ts'
 import { builtUrl } from '../base/built-url.ts'
 import { type ErrorCode, errorMessage, PolyraftError, systemErrorCode } from '../base/errors.ts'
 import type { RegionId } from '../base/ids.ts'
+import { KIB } from '../base/limits.ts'
 import type { Logger } from '../base/logger.ts'
 import type { Region } from '../region/region.ts'
 import type { ApplyState } from '../region/state.ts'
@@ -55,9 +59,20 @@ export function workerOfRegion(regionId: RegionId, workers: number): number {
   return (Math.imul(regionId, HASH_FACTOR) >>> 8) % workers
 }
 
+/**
+ * How long and how much of what nobody waits for is held back. A store follows in more regions than
+ * it leads, and each round of a worker costs a wake-up, a write and an answer, however small it is.
+ */
+const HOLD_MS = 10
+const HOLD_BYTES = 256 * KIB
+
 interface PoolWorker {
   readonly thread: Worker
   readonly round: RoundEncoder
+  /** Somebody waits for what is in the round. */
+  awaited: boolean
+  /** Ends the holding back; undefined while nothing is. */
+  hold: NodeJS.Timeout | undefined
   readonly exited: Promise<void>
 }
 
@@ -80,31 +95,40 @@ export class ApplyPool implements ApplyClient {
   }
 
   register(region: Region, state: ApplyState): void {
-    this.#roundOf(region.id).register(region, state)
+    this.#awaitedRound(region.id).register(region, state)
   }
 
   // @hot
   apply(task: ApplyTask): void {
-    this.#roundOf(task.regionId).apply(task)
+    this.#awaitedRound(task.regionId).apply(task)
+  }
+
+  // @hot
+  applyLater(task: ApplyTask): void {
+    this.#workerOf(task.regionId).round.apply(task)
+  }
+
+  hurry(regionId: RegionId): void {
+    this.#workerOf(regionId).awaited = true
   }
 
   destroy(regionId: RegionId): void {
-    this.#roundOf(regionId).destroy(regionId)
+    this.#awaitedRound(regionId).destroy(regionId)
   }
 
   snapshot(regionId: RegionId, id: number): void {
-    this.#roundOf(regionId).snapshot(regionId, id)
+    this.#awaitedRound(regionId).snapshot(regionId, id)
   }
 
   cancelSnapshot(regionId: RegionId): void {
-    this.#roundOf(regionId).cancelSnapshot(regionId)
+    this.#awaitedRound(regionId).cancelSnapshot(regionId)
   }
 
   flush(): void {
-    for (const { thread, round } of this.#workers) {
-      if (round.empty) continue
-      const bytes = round.take()
-      if (!this.#failed) thread.postMessage(bytes, [bytes])
+    for (const worker of this.#workers) {
+      if (worker.round.empty) continue
+      if (worker.awaited || worker.round.bytes >= HOLD_BYTES) this.#post(worker)
+      else worker.hold ??= setTimeout(() => this.#endHold(worker), HOLD_MS)
     }
   }
 
@@ -114,14 +138,35 @@ export class ApplyPool implements ApplyClient {
   }
 
   async #close(): Promise<void> {
-    this.flush()
-    for (const { thread } of this.#workers) thread.postMessage('close')
+    for (const worker of this.#workers) {
+      clearTimeout(worker.hold)
+      this.#post(worker)
+      worker.thread.postMessage('close')
+    }
     await Promise.all(this.#workers.map(({ exited }) => exited))
   }
 
-  #roundOf(regionId: RegionId): RoundEncoder {
+  #endHold(worker: PoolWorker): void {
+    worker.hold = undefined
+    this.#post(worker)
+  }
+
+  #post(worker: PoolWorker): void {
+    worker.awaited = false
+    if (worker.round.empty) return
+    const bytes = worker.round.take()
+    if (!this.#failed) worker.thread.postMessage(bytes, [bytes])
+  }
+
+  #awaitedRound(regionId: RegionId): RoundEncoder {
+    const worker = this.#workerOf(regionId)
+    worker.awaited = true
+    return worker.round
+  }
+
+  #workerOf(regionId: RegionId): PoolWorker {
     if (this.#closing !== undefined) throw new PolyraftError('Closed', 'the apply pool is closed')
-    return this.#workers[workerOfRegion(regionId, this.#workers.length)]!.round
+    return this.#workers[workerOfRegion(regionId, this.#workers.length)]!
   }
 
   #start(number: number, workerData: ApplyWorkerData): PoolWorker {
@@ -147,7 +192,7 @@ export class ApplyPool implements ApplyClient {
         resolve()
       })
     })
-    return { thread, round: new RoundEncoder(), exited }
+    return { thread, round: new RoundEncoder(), awaited: false, hold: undefined, exited }
   }
 
   #onFailed(worker: number, error: unknown): void {

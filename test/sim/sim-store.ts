@@ -341,6 +341,10 @@ export class Life {
         store.options.events.onCommitted(store, task)
         inner.apply(task)
       },
+      applyLater(task) {
+        this.apply(task)
+      },
+      hurry: () => inner.hurry(),
       destroy: (regionId) => inner.destroy(regionId),
       snapshot: (regionId, id) => inner.snapshot(regionId, id),
       cancelSnapshot: () => inner.cancelSnapshot(),
