@@ -6,8 +6,7 @@
  *   apply(task) ┼─ flush(): 1 message ┤                                   ├─▶ events.onApplied
  *   apply(task) ┘  for each worker    └▶ worker 1: …                      ┘
  *
- * What nobody waits for (a follower's entries) stays in the round until something awaited joins it, or
- * for HOLD_MS: fewer and larger rounds, and one apply state for more entries.
+ * What nobody waits for may be held back: see ApplyRound.
  *
  * INVARIANTS
  * - A region belongs to one worker for ever, by its id alone: so its order holds, even over
@@ -18,15 +17,16 @@
  */
 import { Worker } from 'node:worker_threads'
 import type { ApplyClient, ApplyEvents, ApplyTask } from '../apply/port.ts'
-import { decodeResults, RoundEncoder } from '../apply/round-codec.ts'
+import { decodeResults } from '../apply/round-codec.ts'
 import { assert } from '../base/assert.ts'
 import { builtUrl } from '../base/built-url.ts'
 import { type ErrorCode, errorMessage, PolyraftError, systemErrorCode } from '../base/errors.ts'
 import type { RegionId } from '../base/ids.ts'
-import { KIB } from '../base/limits.ts'
 import type { Logger } from '../base/logger.ts'
+import { machineLater } from '../base/node-clock.ts'
 import type { Region } from '../region/region.ts'
 import type { ApplyState } from '../region/state.ts'
+import { ApplyRound } from './apply-round.ts'
 import type { ApplyWorkerData, ApplyWorkerReport } from './apply-worker.ts'
 
 export interface ApplyPoolOptions {
@@ -59,20 +59,9 @@ export function workerOfRegion(regionId: RegionId, workers: number): number {
   return (Math.imul(regionId, HASH_FACTOR) >>> 8) % workers
 }
 
-/**
- * How long and how much of what nobody waits for is held back. A store follows in more regions than
- * it leads, and each round of a worker costs a wake-up, a write and an answer, however small it is.
- */
-const HOLD_MS = 10
-const HOLD_BYTES = 256 * KIB
-
 interface PoolWorker {
   readonly thread: Worker
-  readonly round: RoundEncoder
-  /** Somebody waits for what is in the round. */
-  awaited: boolean
-  /** Ends the holding back; undefined while nothing is. */
-  hold: NodeJS.Timeout | undefined
+  readonly round: ApplyRound
   readonly exited: Promise<void>
 }
 
@@ -95,41 +84,37 @@ export class ApplyPool implements ApplyClient {
   }
 
   register(region: Region, state: ApplyState): void {
-    this.#awaitedRound(region.id).register(region, state)
+    this.#roundOf(region.id).register(region, state)
   }
 
   // @hot
   apply(task: ApplyTask): void {
-    this.#awaitedRound(task.regionId).apply(task)
+    this.#roundOf(task.regionId).apply(task)
   }
 
   // @hot
   applyLater(task: ApplyTask): void {
-    this.#workerOf(task.regionId).round.apply(task)
+    this.#roundOf(task.regionId).applyLater(task)
   }
 
   hurry(regionId: RegionId): void {
-    this.#workerOf(regionId).awaited = true
+    this.#roundOf(regionId).hurry()
   }
 
   destroy(regionId: RegionId): void {
-    this.#awaitedRound(regionId).destroy(regionId)
+    this.#roundOf(regionId).destroy(regionId)
   }
 
   snapshot(regionId: RegionId, id: number): void {
-    this.#awaitedRound(regionId).snapshot(regionId, id)
+    this.#roundOf(regionId).snapshot(regionId, id)
   }
 
   cancelSnapshot(regionId: RegionId): void {
-    this.#awaitedRound(regionId).cancelSnapshot(regionId)
+    this.#roundOf(regionId).cancelSnapshot(regionId)
   }
 
   flush(): void {
-    for (const worker of this.#workers) {
-      if (worker.round.empty) continue
-      if (worker.awaited || worker.round.bytes >= HOLD_BYTES) this.#post(worker)
-      else worker.hold ??= setTimeout(() => this.#endHold(worker), HOLD_MS)
-    }
+    for (const { round } of this.#workers) round.flush()
   }
 
   close(): Promise<void> {
@@ -138,35 +123,16 @@ export class ApplyPool implements ApplyClient {
   }
 
   async #close(): Promise<void> {
-    for (const worker of this.#workers) {
-      clearTimeout(worker.hold)
-      this.#post(worker)
-      worker.thread.postMessage('close')
+    for (const { thread, round } of this.#workers) {
+      round.close()
+      thread.postMessage('close')
     }
     await Promise.all(this.#workers.map(({ exited }) => exited))
   }
 
-  #endHold(worker: PoolWorker): void {
-    worker.hold = undefined
-    this.#post(worker)
-  }
-
-  #post(worker: PoolWorker): void {
-    worker.awaited = false
-    if (worker.round.empty) return
-    const bytes = worker.round.take()
-    if (!this.#failed) worker.thread.postMessage(bytes, [bytes])
-  }
-
-  #awaitedRound(regionId: RegionId): RoundEncoder {
-    const worker = this.#workerOf(regionId)
-    worker.awaited = true
-    return worker.round
-  }
-
-  #workerOf(regionId: RegionId): PoolWorker {
+  #roundOf(regionId: RegionId): ApplyRound {
     if (this.#closing !== undefined) throw new PolyraftError('Closed', 'the apply pool is closed')
-    return this.#workers[workerOfRegion(regionId, this.#workers.length)]!
+    return this.#workers[workerOfRegion(regionId, this.#workers.length)]!.round
   }
 
   #start(number: number, workerData: ApplyWorkerData): PoolWorker {
@@ -192,7 +158,10 @@ export class ApplyPool implements ApplyClient {
         resolve()
       })
     })
-    return { thread, round: new RoundEncoder(), awaited: false, hold: undefined, exited }
+    const round = new ApplyRound(machineLater, (bytes) => {
+      if (!this.#failed) thread.postMessage(bytes, [bytes])
+    })
+    return { thread, round, exited }
   }
 
   #onFailed(worker: number, error: unknown): void {
