@@ -19,7 +19,7 @@ import type { PdCore } from './core.ts'
 import { readInitialRegions } from './meta-storage.ts'
 import { serveRegionHeartbeats } from './region-heartbeat-service.ts'
 import * as routing from './routing-service.ts'
-import { unknownStore } from './state.ts'
+import { unknownStore } from './store-table.ts'
 import { clusterMismatch, errorHeader, okHeader } from './wire-errors.ts'
 
 export interface PdServiceOptions {
