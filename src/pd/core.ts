@@ -278,6 +278,14 @@ export class PdCore {
     return operators.get(regionId) ?? operators.ended(regionId)
   }
 
+  regionCountOn(storeId: StoreId): number {
+    return this.#state.regions.regionsOn(storeId).size
+  }
+
+  monotonicMs(): number {
+    return this.#clock.monotonicMs()
+  }
+
   /** Rejects with NotFound or InvalidArgument, saying what is wrong with it. */
   async startOperator(command: PeerCommand): Promise<Operator> {
     this.#state.mustBeBootstrapped()

@@ -6,9 +6,11 @@ import { makeDataDir } from '../base/data-dir.ts'
 import { errorMessage, PolyraftError } from '../base/errors.ts'
 import { GRPC_MESSAGE_BYTES_MAX } from '../base/limits.ts'
 import type { Logger } from '../base/logger.ts'
+import { adminMethods } from '../protocol/admin-services.ts'
 import { addHealthService } from '../protocol/health.ts'
 import type { WireMember } from '../protocol/pd-messages.ts'
 import { metaStorageMethods, pdMethods } from '../protocol/pd-services.ts'
+import { adminService } from './admin-service.ts'
 import { PdCore } from './core.ts'
 import { FilePdStorage } from './file-storage.ts'
 import type { BootstrapPlan } from './plan.ts'
@@ -109,6 +111,7 @@ class PdGrpcServer implements PdServer {
     const member = (): WireMember => this.#member()
     this.#server.addService(pdMethods, pdService({ core, logger, member }))
     this.#server.addService(metaStorageMethods, metaStorageService(core))
+    this.#server.addService(adminMethods, adminService(core))
     addHealthService(this.#server, () => core.healthy)
   }
 

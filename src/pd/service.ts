@@ -61,6 +61,9 @@ export function pdService(options: PdServiceOptions): UntypedServiceImplementati
       (request) => routing.batchScanRegions(core, request),
       true,
     ),
+    getOperator: checked<pb.GetOperatorRequest, pb.GetOperatorResponse>(({ regionId }) =>
+      routing.operatorBody(core, regionId),
+    ),
     queryRegion: bidi<pb.QueryRegionRequest, pb.QueryRegionResponse>(core, logger, (request) =>
       routing.queryRegion(core, request),
     ),
@@ -191,7 +194,7 @@ async function answerOf<Q, R extends pb.HeaderResponse>(
   }
 }
 
-function unary<Q, R extends pb.HeaderResponse>(
+export function unary<Q, R extends pb.HeaderResponse>(
   core: PdCore,
   handler: Handler<Q, R>,
   check: boolean,

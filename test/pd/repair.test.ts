@@ -28,8 +28,9 @@ describe('a lost store', () => {
     await world.until('all replicas are back', () => world.whole)
     expect(world.regionsOn(next)).toHaveLength(5)
     await world.until('buried', () => world.core.store(lost)!.meta.state === 2)
-    expect(() => world.core.storeHeartbeat({ ...world.core.store(next)!.stats!, storeId: lost }))
-      .toThrow(/removed from the cluster.*join as a new store/)
+    expect(() =>
+      world.core.storeHeartbeat({ ...world.core.store(next)!.stats!, storeId: lost }),
+    ).toThrow(/removed from the cluster.*join as a new store/)
   })
 
   test('comes back in time: nothing happens', async () => {
@@ -126,7 +127,11 @@ describe('what a PD that stopped left behind', () => {
     const free = ids(world).find((id) => !world.storesOf(each).includes(id))!
     const learner = { id: 9000, storeId: free, role: PeerRole.Learner }
     const { region } = each
-    each.region = { ...region, peers: [...region.peers, learner], epoch: { confVer: 2, version: 1 } }
+    each.region = {
+      ...region,
+      peers: [...region.peers, learner],
+      epoch: { confVer: 2, version: 1 },
+    }
     each.ready.add(9000)
     await world.until('removed', () => world.whole)
   })

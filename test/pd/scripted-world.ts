@@ -185,7 +185,7 @@ export class ScriptedWorld {
 
   #isUp(peer: Peer): boolean {
     const store = this.stores.get(peer.storeId)
-    return store !== undefined && store.alive && !store.destroyed
+    return store?.alive === true && !store.destroyed
   }
 
   #healthyVoters(each: ScriptedRegion, peers: readonly Peer[]): number {
