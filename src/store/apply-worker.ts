@@ -13,12 +13,14 @@ import { ApplyRunner } from '../apply/apply-runner.ts'
 import type { SnapshotResult } from '../apply/port.ts'
 import { decodeRound, encodeResults, type RoundTarget } from '../apply/round-codec.ts'
 import { assert } from '../base/assert.ts'
+import type { StoreId } from '../base/ids.ts'
 import { attachRocksDb } from '../engine/rocksdb-engine.ts'
 import { nodeFileSystem } from '../env/node-fs.ts'
 import { BuildQueue } from './build-queue.ts'
 
 /** What the pool passes at the start. */
 export interface ApplyWorkerData {
+  readonly storeId: StoreId
   readonly engineHandle: bigint
   readonly snapshotDir: string
 }
@@ -37,12 +39,13 @@ assert(port !== null, 'the apply worker runs in a thread')
  */
 const TRUNCATED_WAIT_MS = 500
 
-const { engineHandle, snapshotDir } = workerData as ApplyWorkerData
+const { storeId, engineHandle, snapshotDir } = workerData as ApplyWorkerData
 const engine = await attachRocksDb(engineHandle)
 let closing = false
 let barrier: NodeJS.Timeout | undefined
 
 const runner = new ApplyRunner({
+  storeId,
   engine,
   clock: { monotonicMs: () => performance.now(), wallMs: () => Date.now() },
   // Messages that have arrived meanwhile join the round, and long work lets new ones in.

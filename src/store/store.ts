@@ -263,6 +263,7 @@ export class Store implements StoreService {
     const { config, clock, random, logger } = this.#options
     const { engine, log, snapshotDir } = this.#disk!
     this.#apply = new ApplyPool({
+      storeId: this.storeId,
       workers: config.applyPoolSize,
       engineHandle: engine.handle,
       snapshotDir,

@@ -314,6 +314,7 @@ export class Life {
   #openApply(): ApplyClient {
     const store = this.#store
     const inner = new InlineApplyClient({
+      storeId: store.id,
       engine: store.engine,
       clock: store.clock,
       pumped: true,
