@@ -11,9 +11,11 @@ import { parentPort, workerData } from 'node:worker_threads'
 import { assert, unreachable } from '../base/assert.ts'
 import { asBuffer } from '../base/bytes.ts'
 import { errorMessage, PolyraftError, systemErrorCode } from '../base/errors.ts'
+import type { RegionId } from '../base/ids.ts'
 import { attachRocksDb } from '../engine/rocksdb-engine.ts'
 import { nodeFileSystem as fs } from '../env/node-fs.ts'
-import type { SnapshotState } from '../region/state.ts'
+import type { SnapshotState, Tombstone } from '../region/state.ts'
+import { buryReplica } from '../snap/bury.ts'
 import { removeSnapshot } from '../snap/files.ts'
 import { decodeMeta, filePath, snapshotName } from '../snap/format.ts'
 import { SnapshotInstaller } from '../snap/installer.ts'
@@ -46,6 +48,9 @@ export type SnapRequest =
   | { readonly op: 'ingest'; readonly meta: Uint8Array }
   | { readonly op: 'complete'; readonly meta: Uint8Array }
   | { readonly op: 'remove'; readonly name: string }
+  /** An ingestion of this region that is under way, or comes next, ends with Cancelled. */
+  | { readonly op: 'cancel'; readonly regionId: RegionId }
+  | { readonly op: 'bury'; readonly tombstone: Tombstone }
 
 export interface SnapReply {
   readonly id: number
@@ -58,6 +63,7 @@ assert(port !== null, 'the snapshot worker runs in a thread')
 const { engineHandle, dir } = workerData as SnapWorkerData
 const engine = await attachRocksDb(engineHandle)
 const transfers = new Map<number, ReceivedSnapshot>()
+const cancelled = new Set<RegionId>()
 let closing = false
 let ingesting = 0
 
@@ -111,6 +117,13 @@ function run(request: Exclude<SnapRequest, { op: 'ingest' }>): Uint8Array | unde
     case 'remove':
       removeSnapshot(fs, dir, request.name)
       return undefined
+    case 'cancel':
+      cancelled.add(request.regionId)
+      return undefined
+    case 'bury':
+      cancelled.delete(request.tombstone.region.id)
+      buryReplica(engine, ownBytes(request.tombstone))
+      return undefined
     default:
       return unreachable(request)
   }
@@ -129,14 +142,24 @@ function read({ meta, file, offset, length }: Extract<SnapRequest, { op: 'read' 
   }
 }
 
+/** Buffers come through a message as plain arrays. */
+function ownBytes(tombstone: Tombstone): Tombstone {
+  const { region } = tombstone
+  const startKey = asBuffer(region.startKey)
+  const endKey = asBuffer(region.endKey)
+  return { ...tombstone, region: { ...region, startKey, endKey } }
+}
+
 async function ingest(meta: Uint8Array): Promise<void> {
   const work = installer(meta)
+  const regionId = decodeMeta(asBuffer(meta)).region.id
   ingesting++
   try {
     work.clear()
     while (!work.step()) {
       await new Promise((resolve) => setImmediate(resolve))
       if (closing) throw new PolyraftError('Closed', 'the store stops')
+      if (cancelled.has(regionId)) throw new PolyraftError('Cancelled', 'the replica goes')
     }
   } finally {
     work.close()

@@ -19,16 +19,16 @@ import type { Logger } from '../base/logger.ts'
 import { Poller } from '../batch-system/poller.ts'
 import { Router } from '../batch-system/router.ts'
 import type { PdClient, StoreMeta } from '../pd/port.ts'
-import { CAMPAIGN, PeerTag } from '../peer/messages.ts'
+import { type PeerMessage, PeerTag } from '../peer/messages.ts'
 import { PeerMetrics } from '../peer/metrics.ts'
-import { Peer } from '../peer/peer.ts'
+import type { Peer } from '../peer/peer.ts'
 import { PeerHandler } from '../peer/peer-handler.ts'
 import type { PeerPorts } from '../peer/ports.ts'
 import { notLeader, regionNotFound, serverIsBusy, storeNotMatch } from '../peer/region-errors.ts'
 import { type RawRequest, type RegionError, regionErrorResponse } from '../protocol/raw.ts'
-import { peerOnStore, type Region } from '../region/region.ts'
+import type { Region } from '../region/region.ts'
 import type { StoreIdent } from '../region/state.ts'
-import type { Transport, TransportEvents } from '../transport/port.ts'
+import type { RaftEnvelope, Transport, TransportEvents } from '../transport/port.ts'
 import { abandonRequests } from './abandon.ts'
 import { ApplyPool } from './apply-pool.ts'
 import { adoptRegions, type BootstrapPorts, loadIdent, register } from './bootstrap.ts'
@@ -36,6 +36,7 @@ import { mustBeSafeConfig, type StoreConfig } from './config.ts'
 import { Inflight } from './inflight.ts'
 import { PdReporter } from './pd-reporter.ts'
 import type { RegionStatus, StoreService, StoreStatus } from './port.ts'
+import { Replicas } from './replicas.ts'
 import { RoundReads } from './round-reads.ts'
 import { SnapPool } from './snap-pool.ts'
 import { Snapshots } from './snapshots.ts'
@@ -77,7 +78,7 @@ export class Store implements StoreService {
   #apply: ApplyPool | undefined
   #transport: Transport | undefined
   #handler: StoreHandler | undefined
-  #ports: PeerPorts | undefined
+  #replicas: Replicas | undefined
   #reads: RoundReads | undefined
   #reporter: PdReporter | undefined
   #ident: StoreIdent | undefined
@@ -216,8 +217,8 @@ export class Store implements StoreService {
     })
     const { fresh, regions } = await this.#join()
     this.#startThreads()
-    for (const region of regions) this.#startPeer(region, fresh)
-    for (const install of this.#interrupted) this.#resumeInstall(install)
+    for (const region of regions) this.#replicas!.start(region, fresh)
+    for (const install of this.#interrupted) this.#replicas!.resume(install)
     this.#disk.log.flush()
     this.#startClocks()
     this.#ready = true
@@ -255,6 +256,7 @@ export class Store implements StoreService {
       this.#ident = { ...this.#ident, adopted: true }
       return { fresh: true, regions }
     }
+    disk.finishDestroying()
     this.#interrupted = await disk.resumeInstalls()
     return { fresh: false, regions: disk.loadRegions() }
   }
@@ -278,10 +280,11 @@ export class Store implements StoreService {
         onFailed: (error) => this.#fail(error),
       },
     })
+    const snapPool = new SnapPool({ engineHandle: engine.handle, dir: snapshotDir })
     this.#snapshots = new Snapshots({
       config,
       dir: snapshotDir,
-      pool: new SnapPool({ engineHandle: engine.handle, dir: snapshotDir }),
+      pool: snapPool,
       transport: this.#transport!,
       clock,
       logger,
@@ -289,6 +292,19 @@ export class Store implements StoreService {
       notify: (regionId, signal) => this.#router.sendForced(regionId, signal),
       fail: (error) => this.#fail(error),
     })
+    const replicas = new Replicas({
+      router: this.#router,
+      engine,
+      mailboxCapacity: config.mailboxCapacity,
+      applyStateOf: (regionId) => this.#disk!.applyStateOf(regionId),
+      bury: async (tombstone) => {
+        await snapPool.call({ op: 'bury', tombstone })
+      },
+      fail: (error) => {
+        if (!this.#stopping) this.#fail(error)
+      },
+    })
+    this.#replicas = replicas
     const release = (request: RawRequest): void => this.#inflight.release(request)
     this.#reads = new RoundReads(engine, logger, release)
     this.#reporter = new PdReporter({
@@ -312,6 +328,7 @@ export class Store implements StoreService {
       apply: this.#apply,
       reads: this.#reads,
       snapshots: this.#snapshots,
+      replicas,
       metrics: this.#metrics,
       notify: (regionId, signal) => this.#router.sendForced(regionId, signal),
       reportRegion: (report) => reporter.reportRegion(report),
@@ -320,50 +337,8 @@ export class Store implements StoreService {
         if (!this.#stopping) this.#fail(error)
       },
     }
+    replicas.attach(ports)
     this.#handler = new StoreHandler(new PeerHandler(ports), this.#reads, () => this.#router)
-    this.#ports = ports
-  }
-
-  #startPeer(region: Region, fresh: boolean): void {
-    const applyState = this.#disk!.applyStateOf(region.id)
-    this.#apply!.register(region, applyState)
-    const peer = new Peer(this.#ports!, {
-      region,
-      applyState,
-      mailboxCapacity: this.#options.config.mailboxCapacity,
-      fresh,
-    })
-    this.#router.register(peer)
-    const alone = region.peers.length === 1
-    const first = fresh && peerOnStore(region, this.storeId) === region.peers[0]
-    // Bootstrap spreads the first peers over the stores: elections without waiting, leaders balanced.
-    if (alone || first) this.#router.sendForced(region.id, CAMPAIGN)
-    // Committed entries that were not applied before the stop are waiting.
-    else this.#router.sendForced(region.id, { tag: PeerTag.EntriesFetched, to: 0 })
-  }
-
-  /** The region votes and stores entries again; it applies once the snapshot is installed. */
-  #resumeInstall({ region, index, term, data }: InterruptedInstall): void {
-    const applyState = this.#disk!.applyStateOf(region.id)
-    const peer = new Peer(this.#ports!, {
-      region,
-      applyState,
-      mailboxCapacity: this.#options.config.mailboxCapacity,
-      fresh: false,
-      install: {
-        kind: data === undefined ? 'failed' : 'ingesting',
-        index,
-        term,
-        data: data ?? new Uint8Array(0),
-        readyNumber: 0,
-        hardState: { term, vote: 0, commit: index },
-        logDurable: true,
-        ingested: false,
-      },
-    })
-    this.#router.register(peer)
-    this.#options.logger.info({ region: region.id, index }, 'goes on installing a snapshot')
-    if (data !== undefined) this.#snapshots!.install(region.id, data, undefined)
   }
 
   #startClocks(): void {
@@ -381,14 +356,23 @@ export class Store implements StoreService {
     return {
       onMessages: (envelopes) => {
         for (const envelope of envelopes) {
-          const outcome = this.#router.send(envelope.regionId, { tag: PeerTag.Raft, envelope })
-          if (outcome !== 'ok') this.#metrics.raftMessagesDropped++
+          if (!this.#deliver(envelope)) this.#metrics.raftMessagesDropped++
         }
       },
       onSnapshotOffer: (envelope) =>
         this.#snapshots?.onOffer(envelope) ?? { busy: true, reason: 'the store is starting' },
       onUnreachable: (storeId) => this.#router.sendControl({ kind: 'unreachable', storeId }),
     }
+  }
+
+  #deliver(envelope: RaftEnvelope): boolean {
+    const { regionId } = envelope
+    const message: PeerMessage = { tag: PeerTag.Raft, envelope }
+    const outcome = this.#router.send(regionId, message)
+    if (outcome !== 'not-found') return outcome === 'ok'
+    // Regions are opened before the first message counts: then unknown means unknown.
+    if (!this.#ready || this.#replicas?.onUnknown(envelope) !== true) return false
+    return this.#router.send(regionId, message) === 'ok'
   }
 
   #refuse(request: RawRequest, error: RegionError): void {

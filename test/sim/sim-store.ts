@@ -20,7 +20,7 @@ import { CAMPAIGN, PeerTag } from '../../src/peer/messages.ts'
 import { PeerMetrics } from '../../src/peer/metrics.ts'
 import { Peer } from '../../src/peer/peer.ts'
 import { PeerHandler } from '../../src/peer/peer-handler.ts'
-import type { PeerPorts, SnapshotService } from '../../src/peer/ports.ts'
+import type { PeerPorts, ReplicaService, SnapshotService } from '../../src/peer/ports.ts'
 import { regionNotFound, serverIsBusy } from '../../src/peer/region-errors.ts'
 import { type RawRequest, type RegionError, regionErrorResponse } from '../../src/protocol/raw.ts'
 import { openRaftLog } from '../../src/raftlog/open.ts'
@@ -69,6 +69,15 @@ const NO_SNAPSHOTS: SnapshotService = {
   },
   install: () => {},
   complete: () => {},
+  cancel: () => {},
+}
+
+/** Memberships of this world never change. */
+const NO_REPLICAS: ReplicaService = {
+  onRegion: () => {},
+  isOccupied: () => false,
+  clear: () => {},
+  forget: () => {},
 }
 
 const RAFT_DIR = '/raft'
@@ -285,6 +294,7 @@ export class Life {
       apply,
       reads: this.reads,
       snapshots: NO_SNAPSHOTS,
+      replicas: NO_REPLICAS,
       metrics: this.metrics,
       notify: (regionId, signal) => this.router.sendForced(regionId, signal),
       reportRegion: () => {},
