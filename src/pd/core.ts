@@ -207,10 +207,15 @@ export class PdCore {
 
   /** Passes an order to the region's leader; false when it has none that PD can reach. */
   sendOrder(order: RegionOrder): boolean {
-    const leader = this.#state.regions.get(order.regionId)?.leader
+    const record = this.#state.regions.get(order.regionId)
+    const leader = record?.leader
     const sink = leader && this.#sinks.get(leader.storeId)
     if (sink === undefined) return false
-    sink({ ...order, targetPeer: order.targetPeer ?? leader })
+    sink({
+      ...order,
+      regionEpoch: order.regionEpoch ?? record?.region.epoch,
+      targetPeer: order.targetPeer ?? leader,
+    })
     this.#counters.orders++
     return true
   }

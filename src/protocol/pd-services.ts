@@ -84,6 +84,7 @@ export const pdMethods = {
   queryRegion: pd<pb.QueryRegionRequest, pb.QueryRegionResponse>('QueryRegion', { shape: 'bidi' }),
   scanRegions: pd<pb.ScanRegionsRequest, pb.ScanRegionsResponse>('ScanRegions'),
   batchScanRegions: pd<pb.BatchScanRegionsRequest, pb.BatchScanRegionsResponse>('BatchScanRegions'),
+  getOperator: pd<pb.GetOperatorRequest, pb.GetOperatorResponse>('GetOperator'),
   loadGlobalConfig: pd<pb.LoadGlobalConfigRequest, pb.LoadGlobalConfigResponse>('LoadGlobalConfig'),
 } satisfies ServiceDefinition
 
