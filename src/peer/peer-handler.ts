@@ -81,6 +81,7 @@ export class PeerHandler {
       case PeerTag.Raft:
         return onRaftMessage(peer, signal.envelope, this.#nowMs)
       case PeerTag.Tick:
+        if (peer.isLeader) peer.leaderHeardMs = this.#nowMs
         if (peer.install !== undefined) tickInstall(peer, this.#nowMs)
         peer.source.tick()
         peer.raft.tick()

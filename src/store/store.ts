@@ -18,7 +18,7 @@ import type { RegionId, StoreId } from '../base/ids.ts'
 import type { Logger } from '../base/logger.ts'
 import { Poller } from '../batch-system/poller.ts'
 import { Router } from '../batch-system/router.ts'
-import type { PdClient, StoreMeta } from '../pd/port.ts'
+import type { PdClient, RegionOrder, StoreMeta } from '../pd/port.ts'
 import { type PeerMessage, PeerTag } from '../peer/messages.ts'
 import { PeerMetrics } from '../peer/metrics.ts'
 import type { Peer } from '../peer/peer.ts'
@@ -34,12 +34,14 @@ import { ApplyPool } from './apply-pool.ts'
 import { adoptRegions, type BootstrapPorts, loadIdent, register } from './bootstrap.ts'
 import { mustBeSafeConfig, type StoreConfig } from './config.ts'
 import { Inflight } from './inflight.ts'
+import { peerOrderOf } from './pd-orders.ts'
 import { PdReporter } from './pd-reporter.ts'
 import type { RegionStatus, StoreService, StoreStatus } from './port.ts'
 import { Replicas } from './replicas.ts'
 import { RoundReads } from './round-reads.ts'
 import { SnapPool } from './snap-pool.ts'
 import { Snapshots } from './snapshots.ts'
+import { StalePeers } from './stale-peers.ts'
 import { type InterruptedInstall, StoreDisk } from './store-disk.ts'
 import { StoreFsm, StoreHandler, type StoreRouter } from './store-handler.ts'
 import { regionStatus } from './store-status.ts'
@@ -166,7 +168,7 @@ export class Store implements StoreService {
       clusterId: this.#ident?.clusterId ?? 0,
       storeId: this.#ident?.storeId ?? 0,
       ready: this.#ready,
-      regionCount: this.#router.size,
+      regionCount: this.#replicas?.initialisedCount ?? 0,
       leaderCount,
     }
   }
@@ -315,7 +317,7 @@ export class Store implements StoreService {
       clock,
       logger,
       intervalMs: config.pdStoreHeartbeatTickIntervalMs,
-      figures: () => ({ regionCount: this.#router.size, isBusy: false }),
+      figures: () => ({ regionCount: replicas.initialisedCount, isBusy: false }),
     })
     const reporter = this.#reporter
     const ports: PeerPorts = {
@@ -343,14 +345,29 @@ export class Store implements StoreService {
   }
 
   #startClocks(): void {
-    const { config } = this.#options
+    const { config, pd, clock, logger } = this.#options
     const every = (ms: number, message: 'tick' | 'heartbeat-pd' | 'raft-log-gc'): void => {
       this.#timers.push(setInterval(() => this.#router.sendControl({ kind: message }), ms))
     }
     every(config.raftBaseTickIntervalMs, 'tick')
     every(config.pdHeartbeatTickIntervalMs, 'heartbeat-pd')
     every(config.raftLogGcTickIntervalMs, 'raft-log-gc')
+    const stale = new StalePeers({
+      pd,
+      router: this.#router,
+      clock,
+      logger,
+      leaderMissingMs: config.maxLeaderMissingDurationMs,
+    })
+    this.#timers.push(setInterval(() => stale.check(), config.peerStaleStateCheckIntervalMs))
+    pd.onRegionOrder((order) => this.#onOrder(order))
     this.#reporter!.start()
+  }
+
+  #onOrder(order: RegionOrder): void {
+    const message = this.#stopping ? undefined : peerOrderOf(order)
+    if (message === undefined) return
+    this.#router.sendForced(order.regionId, { tag: PeerTag.PdOrder, order: message })
   }
 
   #transportEvents(): TransportEvents {
