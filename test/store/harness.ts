@@ -10,6 +10,8 @@ import { eventLoopScheduler, machineClock, machineRandom } from '../../src/base/
 import { createClient } from '../../src/client/client.ts'
 import type { KvClient } from '../../src/client/kv-client.ts'
 import type { StoreConnection } from '../../src/client/store-connection.ts'
+import type { KvEngine } from '../../src/engine/port.ts'
+import { openRocksDb } from '../../src/engine/rocksdb-engine.ts'
 import { LocalPdClient } from '../../src/pd/local-client.ts'
 import type { RegionHeartbeat, RegionOrder } from '../../src/pd/port.ts'
 import { type PdServer, startPd } from '../../src/pd/server.ts'
@@ -17,7 +19,16 @@ import { notLeader } from '../../src/peer/region-errors.ts'
 import { regionErrorResponse } from '../../src/protocol/raw.ts'
 import { defaultStoreConfig, type StoreConfig } from '../../src/store/config.ts'
 import { Store } from '../../src/store/store.ts'
+import type { RaftEnvelope, TransportEvents } from '../../src/transport/port.ts'
 import { createTcpTransport } from '../../src/transport/tcp-transport.ts'
+
+/** Logs are given up within moments, so that whoever is away needs a snapshot. */
+export const FORGETFUL = {
+  raftLogGcTickIntervalMs: 50,
+  raftLogGcThreshold: 5,
+  raftLogGcCountLimit: 20,
+  raftLogReserveMaxTicks: 2,
+}
 
 export interface HarnessOptions {
   readonly stores?: number
@@ -36,6 +47,7 @@ export class StoreHarness {
   readonly failures: Error[] = []
   /** How PD reaches each store. */
   readonly #orderHandlers = new Map<number, (order: RegionOrder) => void>()
+  readonly #events = new Map<number, TransportEvents>()
   /** The last one of each region. */
   readonly heartbeats = new Map<number, RegionHeartbeat>()
 
@@ -111,6 +123,7 @@ export class StoreHarness {
       pd,
       meta: { address: `local:${number}`, statusAddress: '', labels: {}, version: 'test' },
       createTransport: async (ids, events) => {
+        this.#events.set(number, events)
         const transport = await createTcpTransport({
           ...ids,
           listen: { host: '127.0.0.1', port: 0 },
@@ -166,6 +179,21 @@ export class StoreHarness {
       if (store.regionStatus(regionId)?.role === 'leader') return number
     }
     return undefined
+  }
+
+  /** A message that comes to a store, from wherever it was all the time. */
+  inject(number: number, envelope: RaftEnvelope): void {
+    this.#events.get(number)!.onMessages([envelope])
+  }
+
+  /** Looks into the engine of a stopped store. */
+  async engineOf<T>(number: number, look: (engine: KvEngine) => T): Promise<T> {
+    const engine = await openRocksDb({ dir: join(this.storeDir(number), 'kv') })
+    try {
+      return look(engine)
+    } finally {
+      await engine.close()
+    }
   }
 
   /** Returns where the log of each region ended. */
