@@ -58,7 +58,6 @@ export const PdErrorType = {
   NotBootstrapped: 2,
   StoreTombstone: 3,
   AlreadyBootstrapped: 4,
-  RegionNotFound: 6,
   DuplicatedEntry: 8,
   EntryNotFound: 9,
   InvalidValue: 10,
