@@ -2,6 +2,7 @@
 import { MessageType } from '../raft/types.ts'
 import { peerById } from '../region/region.ts'
 import type { RaftEnvelope } from '../transport/port.ts'
+import { needsRoom } from './disk-full.ts'
 import type { Peer } from './peer.ts'
 
 export function onRaftMessage(peer: Peer, envelope: RaftEnvelope, nowMs: number): void {
@@ -15,6 +16,10 @@ export function onRaftMessage(peer: Peer, envelope: RaftEnvelope, nowMs: number)
   // Without its files it is worth nothing: those come with it, beside the messages.
   if (message.type === MessageType.Snapshot) {
     metrics.raftMessagesDropped++
+    return
+  }
+  if (peer.ports.disks.own === 'full' && needsRoom(message)) {
+    metrics.raftMessagesDroppedDiskFull++
     return
   }
   metrics.raftMessagesReceived++

@@ -20,6 +20,7 @@ const COUNTERS: ReadonlySet<string> = new Set([
   'proposed_bytes',
   'proposed_commands',
   'raft_messages_dropped',
+  'raft_messages_dropped_disk_full',
   'raft_messages_received',
   'raft_messages_sent',
   'raftlog_fetches',

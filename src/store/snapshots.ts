@@ -10,13 +10,11 @@
  * - Sets made here: at most setsMax, from reserve() to release(). Sends and receipts are bounded too.
  * - One receipt of a region at a time, and none while the region installs.
  */
-import { statfsSync } from 'node:fs'
 import type { SnapshotResult } from '../apply/port.ts'
 import { asBuffer } from '../base/bytes.ts'
 import type { Clock } from '../base/clock.ts'
 import { errorMessage, PolyraftError } from '../base/errors.ts'
 import type { RegionId } from '../base/ids.ts'
-import { MIB } from '../base/limits.ts'
 import type { Logger } from '../base/logger.ts'
 import { type PeerSignal, PeerTag } from '../peer/messages.ts'
 import type { Peer } from '../peer/peer.ts'
@@ -45,6 +43,8 @@ export interface SnapshotsOptions {
   readonly dir: string
   readonly pool: SnapPool
   readonly transport: Transport
+  /** Bytes that may be written without making the store short of space. */
+  readonly room: () => number
   readonly clock: Clock
   readonly logger: Logger
   readonly peer: (regionId: RegionId) => Peer | undefined
@@ -56,8 +56,8 @@ export interface SnapshotsOptions {
 /** A receiver that is busy is asked again after this, and so many times. */
 const BUSY_WAIT_MS = 500
 const BUSY_TRIES = 20
-/** Disk space that a received snapshot leaves. Twice its size goes: files, and the data itself. */
-const FREE_BYTES_MIN = 64 * MIB
+/** Times its size that a received snapshot takes: as files, and as the data itself. */
+const SPACE_FACTOR = 2
 
 interface Send {
   readonly envelope: RaftEnvelope
@@ -167,7 +167,7 @@ export class Snapshots implements SnapshotService {
   }
 
   onOffer(envelope: RaftEnvelope): SnapshotSink | SnapshotRefusal {
-    const { config, dir, logger } = this.#options
+    const { config, room, logger } = this.#options
     const meta = metaOf(envelope)
     const { regionId } = envelope
     const refusal = this.#refusalOf(envelope, meta)
@@ -180,8 +180,7 @@ export class Snapshots implements SnapshotService {
       return { busy: true, reason: `${this.#receiving.size} snapshots are being received` }
     }
     const bytes = snapshotBytes(meta)
-    const disk = statfsSync(dir)
-    if (disk.bavail * disk.bsize < bytes * 2 + FREE_BYTES_MIN) {
+    if (room() < bytes * SPACE_FACTOR) {
       logger.warn({ region: regionId, bytes }, 'no room on disk for a snapshot')
       return { busy: true, reason: `no room on disk for ${bytes} bytes` }
     }

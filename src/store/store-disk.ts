@@ -3,12 +3,14 @@
  * checks that the two belong together.
  */
 import { join } from 'node:path'
+import type { Clock } from '../base/clock.ts'
 import { PolyraftError } from '../base/errors.ts'
 import type { LogIndex, ReadyNumber, RegionId, Term } from '../base/ids.ts'
 import type { Logger } from '../base/logger.ts'
 import { ColumnFamily, type SharedKvEngine } from '../engine/port.ts'
 import { openRocksDb } from '../engine/rocksdb-engine.ts'
 import { lockDataDirectory } from '../env/data-dir.ts'
+import type { DiskProbe } from '../env/disk-space.ts'
 import { nodeFileSystem } from '../env/node-fs.ts'
 import type { DirectoryLock } from '../env/port.ts'
 import { openRaftLog } from '../raftlog/open.ts'
@@ -28,10 +30,13 @@ import { readMeta, removeAllBut } from '../snap/files.ts'
 import { encodeMeta, snapshotName } from '../snap/format.ts'
 import { loadRegionStates } from './bootstrap.ts'
 import type { StoreConfig } from './config.ts'
+import { DiskGuard } from './disk-guard.ts'
 
 export interface StoreDiskOptions {
   readonly dir: string
   readonly config: StoreConfig
+  readonly clock: Clock
+  readonly probe: DiskProbe
   readonly logger: Logger
   readonly events: RaftLogEvents
 }
@@ -47,6 +52,7 @@ export interface InterruptedInstall {
 const REJOIN = 'remove the whole data directory and let the store rejoin as a new one'
 
 export class StoreDisk {
+  readonly guard: DiskGuard
   readonly engine: SharedKvEngine
   readonly log: RaftLog
   /** Where snapshots are made and received. */
@@ -62,6 +68,8 @@ export class StoreDisk {
     const lock = await lockDataDirectory(dir)
     let engine: SharedKvEngine | undefined
     try {
+      // First: RocksDB needs space to open, which a full disk has only in the reserve.
+      const guard = openGuard(options)
       engine = await openRocksDb({
         dir: join(dir, 'kv'),
         blockCacheBytes: config.rocksdbBlockCacheBytes,
@@ -76,6 +84,7 @@ export class StoreDisk {
         segmentBytes: config.raftLogSegmentBytes,
         cacheBytes: config.raftLogCacheBytes,
         recoveryMode: config.raftLogRecoveryMode,
+        purgeBytes: config.raftLogPurgeBytes,
         logger,
         events: {
           onPersisted: (regionId, readyNumber) => {
@@ -87,7 +96,7 @@ export class StoreDisk {
           },
         },
       })
-      disk = new StoreDisk(lock, engine, log, join(dir, 'snap'))
+      disk = new StoreDisk(lock, guard, engine, log, join(dir, 'snap'))
       nodeFileSystem.makeDirectory(disk.snapshotDir)
       return disk
     } catch (error) {
@@ -99,11 +108,13 @@ export class StoreDisk {
 
   private constructor(
     lock: DirectoryLock,
+    guard: DiskGuard,
     engine: SharedKvEngine,
     log: RaftLog,
     snapshotDir: string,
   ) {
     this.#lock = lock
+    this.guard = guard
     this.engine = engine
     this.log = log
     this.snapshotDir = snapshotDir
@@ -254,4 +265,9 @@ export class StoreDisk {
     }
     return true
   }
+}
+
+function openGuard({ dir, config, clock, probe, logger }: StoreDiskOptions): DiskGuard {
+  const reserveBytes = config.reserveSpaceBytes
+  return new DiskGuard({ dir, fs: nodeFileSystem, probe, clock, logger, reserveBytes })
 }

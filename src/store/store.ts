@@ -13,11 +13,13 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { assert } from '../base/assert.ts'
 import type { Clock, Random, RoundScheduler } from '../base/clock.ts'
-import { errorMessage } from '../base/errors.ts'
+import { errorMessage, isOperatingError } from '../base/errors.ts'
 import type { RegionId, StoreId } from '../base/ids.ts'
 import type { Logger } from '../base/logger.ts'
 import { Poller } from '../batch-system/poller.ts'
 import { Router } from '../batch-system/router.ts'
+import type { DiskProbe } from '../env/disk-space.ts'
+import { nodeDiskProbe } from '../env/node-fs.ts'
 import type { PdClient, StoreMeta } from '../pd/port.ts'
 import { CAMPAIGN, PeerTag } from '../peer/messages.ts'
 import { PeerMetrics } from '../peer/metrics.ts'
@@ -28,11 +30,13 @@ import { notLeader, regionNotFound, serverIsBusy, storeNotMatch } from '../peer/
 import { type RawRequest, type RegionError, regionErrorResponse } from '../protocol/raw.ts'
 import { peerOnStore, type Region } from '../region/region.ts'
 import type { StoreIdent } from '../region/state.ts'
-import type { Transport, TransportEvents } from '../transport/port.ts'
+import type { RaftEnvelope, Transport, TransportEvents } from '../transport/port.ts'
 import { abandonRequests } from './abandon.ts'
 import { ApplyPool } from './apply-pool.ts'
 import { adoptRegions, type BootstrapPorts, loadIdent, register } from './bootstrap.ts'
 import { mustBeSafeConfig, type StoreConfig } from './config.ts'
+import { startGuard, takeDiskNotice } from './disk-notice.ts'
+import { giveUpLeaders } from './give-up-leaders.ts'
 import { Inflight } from './inflight.ts'
 import { PdReporter } from './pd-reporter.ts'
 import type { RegionStatus, StoreService, StoreStatus } from './port.ts'
@@ -41,7 +45,7 @@ import { SnapPool } from './snap-pool.ts'
 import { Snapshots } from './snapshots.ts'
 import { type InterruptedInstall, StoreDisk } from './store-disk.ts'
 import { StoreFsm, StoreHandler, type StoreRouter } from './store-handler.ts'
-import { regionStatus } from './store-status.ts'
+import { diskStatus, regionStatus } from './store-status.ts'
 
 export interface StoreOptions {
   /** Data directory: raft/, kv/ and LOCK are made in it. */
@@ -58,6 +62,8 @@ export interface StoreOptions {
   readonly clock: Clock
   readonly random: Random
   readonly scheduler: RoundScheduler
+  /** Default: the machine's own. */
+  readonly probe?: DiskProbe
   /** The store can do nothing any more; the process should end. Called once. */
   readonly onFatal: (error: Error) => void
 }
@@ -167,6 +173,7 @@ export class Store implements StoreService {
       ready: this.#ready,
       regionCount: this.#router.size,
       leaderCount,
+      ...diskStatus(this.#disk?.guard),
     }
   }
 
@@ -192,7 +199,7 @@ export class Store implements StoreService {
       metrics[name.replace(/[A-Z]/g, (c) => `_${c.toLowerCase()}`)] = value as number
     }
     Object.assign(metrics, this.#disk?.log.stats(), this.#disk?.engine.stats())
-    Object.assign(metrics, this.#snapshots?.stats())
+    Object.assign(metrics, this.#snapshots?.stats(), this.#disk?.guard.stats())
     return metrics
   }
 
@@ -202,10 +209,12 @@ export class Store implements StoreService {
   }
 
   async #open(): Promise<void> {
-    const { dir, config, logger } = this.#options
+    const { dir, config, clock, logger, probe = nodeDiskProbe } = this.#options
     this.#disk = await StoreDisk.open({
       dir,
       config,
+      clock,
+      probe,
       logger,
       events: {
         onPersisted: (regionId, readyNumber) => {
@@ -220,6 +229,7 @@ export class Store implements StoreService {
     for (const install of this.#interrupted) this.#resumeInstall(install)
     this.#disk.log.flush()
     this.#startClocks()
+    this.#timers.push(startGuard(this.#disk.guard, this.#router, this.#transport!, this.storeId))
     this.#ready = true
     logger.info({ store: this.storeId, regions: regions.length }, 'the store is ready')
   }
@@ -261,7 +271,7 @@ export class Store implements StoreService {
 
   #startThreads(): void {
     const { config, clock, random, logger } = this.#options
-    const { engine, log, snapshotDir } = this.#disk!
+    const { engine, log, snapshotDir, guard } = this.#disk!
     this.#apply = new ApplyPool({
       workers: config.applyPoolSize,
       engineHandle: engine.handle,
@@ -282,6 +292,7 @@ export class Store implements StoreService {
       dir: snapshotDir,
       pool: new SnapPool({ engineHandle: engine.handle, dir: snapshotDir }),
       transport: this.#transport!,
+      room: () => guard.roomBytes,
       clock,
       logger,
       peer: (regionId) => this.#router.get(regionId),
@@ -293,7 +304,7 @@ export class Store implements StoreService {
     this.#reporter = new PdReporter({
       pd: this.#options.pd,
       storeId: this.storeId,
-      dir: this.#options.dir,
+      disk: () => guard.figures,
       clock,
       logger,
       intervalMs: config.pdStoreHeartbeatTickIntervalMs,
@@ -311,6 +322,7 @@ export class Store implements StoreService {
       apply: this.#apply,
       reads: this.#reads,
       snapshots: this.#snapshots,
+      disks: guard,
       metrics: this.#metrics,
       notify: (regionId, signal) => this.#router.sendForced(regionId, signal),
       reportRegion: (report) => reporter.reportRegion(report),
@@ -376,12 +388,18 @@ export class Store implements StoreService {
     this.#reporter!.start()
   }
 
+  /** Of no region here, or of one that has too much to do. */
+  #onUndelivered(envelope: RaftEnvelope): void {
+    const isNotice = this.#disk !== undefined && takeDiskNotice(this.#disk.guard, envelope)
+    if (!isNotice) this.#metrics.raftMessagesDropped++
+  }
+
   #transportEvents(): TransportEvents {
     return {
       onMessages: (envelopes) => {
         for (const envelope of envelopes) {
           const outcome = this.#router.send(envelope.regionId, { tag: PeerTag.Raft, envelope })
-          if (outcome !== 'ok') this.#metrics.raftMessagesDropped++
+          if (outcome !== 'ok') this.#onUndelivered(envelope)
         }
       },
       onSnapshotOffer: (envelope) =>
@@ -409,11 +427,14 @@ export class Store implements StoreService {
     this.#stopping = true
     this.#poller.stop()
     this.#stopClocks()
+    const stack = isOperatingError(error) ? {} : { stack: error.stack }
     this.#options.logger.error(
-      { store: this.#ident?.storeId, error: errorMessage(error), stack: error.stack },
+      { store: this.#ident?.storeId, error: errorMessage(error), ...stack },
       'the store failed and stops',
     )
     this.#abandonRequests()
+    if (this.#transport !== undefined)
+      giveUpLeaders(this.#router.all(), this.#transport, this.#options)
     this.#options.onFatal(error)
   }
 

@@ -7,6 +7,7 @@ import { InlineApplyClient } from '../../src/apply/inline-client.ts'
 import type { ApplyClient, ApplyTask } from '../../src/apply/port.ts'
 import { assert } from '../../src/base/assert.ts'
 import type { Clock, Random } from '../../src/base/clock.ts'
+import { ROOMY_DISKS } from '../../src/base/disk-state.ts'
 import type { StoreId } from '../../src/base/ids.ts'
 import { silentLogger } from '../../src/base/logger.ts'
 import { Poller } from '../../src/batch-system/poller.ts'
@@ -285,6 +286,7 @@ export class Life {
       apply,
       reads: this.reads,
       snapshots: NO_SNAPSHOTS,
+      disks: ROOMY_DISKS,
       metrics: this.metrics,
       notify: (regionId, signal) => this.router.sendForced(regionId, signal),
       reportRegion: () => {},

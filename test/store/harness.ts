@@ -10,6 +10,8 @@ import { eventLoopScheduler, machineClock, machineRandom } from '../../src/base/
 import { createClient } from '../../src/client/client.ts'
 import type { KvClient } from '../../src/client/kv-client.ts'
 import type { StoreConnection } from '../../src/client/store-connection.ts'
+import type { DiskProbe } from '../../src/env/disk-space.ts'
+import { nodeDiskProbe } from '../../src/env/node-fs.ts'
 import { LocalPdClient } from '../../src/pd/local-client.ts'
 import { type PdServer, startPd } from '../../src/pd/server.ts'
 import { notLeader } from '../../src/peer/region-errors.ts'
@@ -22,6 +24,8 @@ export interface HarnessOptions {
   readonly stores?: number
   readonly regions?: number
   readonly config?: Partial<StoreConfig>
+  /** Of the client; default 10 s. */
+  readonly timeoutMs?: number
 }
 
 export class StoreHarness {
@@ -33,6 +37,8 @@ export class StoreHarness {
   /** By number, from 1: the order of the directories, not the ids. */
   readonly stores = new Map<number, Store>()
   readonly failures: Error[] = []
+  /** What stores are told of their disks, by number; the machine's own where there is none. */
+  readonly probes = new Map<number, DiskProbe>()
 
   static async start(options: HarnessOptions = {}): Promise<StoreHarness> {
     const harness = new StoreHarness(options)
@@ -77,7 +83,7 @@ export class StoreHarness {
       connect: (address, storeId) => this.#connection(address, storeId),
       clock: machineClock,
       random: machineRandom,
-      timeoutMs: 10_000,
+      timeoutMs: this.#options.timeoutMs ?? 10_000,
     })
   }
 
@@ -121,6 +127,7 @@ export class StoreHarness {
       random: machineRandom,
       scheduler: eventLoopScheduler,
       onFatal: (error) => this.failures.push(error),
+      probe: { measure: (dir) => (this.probes.get(number) ?? nodeDiskProbe).measure(dir) },
     })
     this.stores.set(number, store)
     return store
