@@ -37,6 +37,7 @@ const COUNTERS: ReadonlySet<string> = new Set([
   'snapshots_installed',
   'snapshots_received',
   'snapshots_received_bytes',
+  'snapshots_refused_disk_full',
   'snapshots_send_failures',
   'snapshots_sent',
   'snapshots_sent_bytes',

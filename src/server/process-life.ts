@@ -49,6 +49,8 @@ class ProcessLife {
   }
 
   listen(): void {
+    // It may be a file on a full disk.
+    process.stderr.on('error', () => {})
     for (const signal of ['SIGTERM', 'SIGINT'] as const) {
       process.on(signal, () => this.#onSignal(signal))
     }

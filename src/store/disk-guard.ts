@@ -14,7 +14,7 @@ import type { Clock } from '../base/clock.ts'
 import { DISK_STATES, type DiskState, type DiskView } from '../base/disk-state.ts'
 import { errorMessage } from '../base/errors.ts'
 import type { StoreId } from '../base/ids.ts'
-import { MIB } from '../base/limits.ts'
+import { GIB, MIB } from '../base/limits.ts'
 import type { Logger } from '../base/logger.ts'
 import {
   type DiskFigures,
@@ -47,6 +47,13 @@ export interface DiskGuardEvents {
 const TELL_MS = 3_000
 const FORGET_MS = 4 * TELL_MS
 const MOVE_LEADERS_MS = 1_000
+/**
+ * Between two looks. A disk writes up to a few hundred mebibytes a second, so that with NEAR_BYTES
+ * left a store comes to look closely before they are gone.
+ */
+const CHECK_MS = 250
+const CHECK_CLOSELY_MS = 20
+const NEAR_BYTES = GIB / 2
 /** What one check adds to the reserve: a fraction of a millisecond of copying. */
 const STEP_BYTES = MIB / 4
 
@@ -63,6 +70,7 @@ export class DiskGuard implements DiskView {
   #movedMs = Number.NEGATIVE_INFINITY
   /** Stores that are short of space, by what they said last, and when. */
   readonly #others = new Map<StoreId, { readonly state: DiskState; readonly heardMs: number }>()
+  #timer: NodeJS.Timeout | undefined = undefined
   tight = false
 
   /** Measures at once: a disk that is full already gives up its reserve before anything is opened. */
@@ -116,7 +124,19 @@ export class DiskGuard implements DiskView {
     if (this.own !== 'normal') this.#tell()
   }
 
-  /** On a timer. */
+  /** Checks until stop(). */
+  run(): void {
+    const delayMs = this.roomBytes < NEAR_BYTES ? CHECK_CLOSELY_MS : CHECK_MS
+    this.#timer = setTimeout(() => {
+      this.check()
+      this.run()
+    }, delayMs)
+  }
+
+  stop(): void {
+    clearTimeout(this.#timer)
+  }
+
   check(): void {
     try {
       this.#figures = this.#options.probe.measure(this.#options.dir)

@@ -13,7 +13,6 @@ import type { RaftEnvelope, Transport } from '../transport/port.ts'
 import type { DiskGuard } from './disk-guard.ts'
 import type { StoreRouter } from './store-handler.ts'
 
-const CHECK_MS = 250
 const NO_REGION = 0
 
 export function startGuard(
@@ -21,7 +20,7 @@ export function startGuard(
   router: StoreRouter,
   transport: Transport,
   storeId: StoreId,
-): NodeJS.Timeout {
+): void {
   guard.start({
     tell: (state) => {
       for (const to of neighbours(router, storeId)) transport.send(diskNotice(storeId, to, state))
@@ -29,7 +28,7 @@ export function startGuard(
     },
     moveLeaders: () => router.sendControl({ kind: 'transfer-away' }),
   })
-  return setInterval(() => guard.check(), CHECK_MS)
+  guard.run()
 }
 
 /** Stores that have replicas of the same regions. */

@@ -229,7 +229,7 @@ export class Store implements StoreService {
     for (const install of this.#interrupted) this.#resumeInstall(install)
     this.#disk.log.flush()
     this.#startClocks()
-    this.#timers.push(startGuard(this.#disk.guard, this.#router, this.#transport!, this.storeId))
+    startGuard(this.#disk.guard, this.#router, this.#transport!, this.storeId)
     this.#ready = true
     logger.info({ store: this.storeId, regions: regions.length }, 'the store is ready')
   }
@@ -480,6 +480,7 @@ export class Store implements StoreService {
     for (const timer of this.#timers) clearInterval(timer)
     this.#timers = []
     this.#reporter?.stop()
+    this.#disk?.guard.stop()
   }
 
   /** Ends threads before what they use; every step may be missing when the start failed half-way. */

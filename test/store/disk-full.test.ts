@@ -125,3 +125,31 @@ it('a quorum of full disks is refused at once, by name, and no write is left in 
   await harness.kv.put('a', '2')
   expect((await harness.kv.get('a'))?.toString()).toBe('2')
 })
+
+it('a replica that needs a snapshot waits for the room to take it', async () => {
+  const config = {
+    ...CONFIG,
+    raftLogGcTickIntervalMs: 50,
+    raftLogGcThreshold: 5,
+    raftLogGcCountLimit: 20,
+    raftLogReserveMaxTicks: 2,
+  }
+  harness = await StoreHarness.start({ config })
+  await harness.write(0, 100)
+  const lasts = await harness.stopStore(3)
+  // One entry each, so that the log forgets where store 3 ended.
+  for (let i = 100; i < 250; i++) await harness.write(i, i + 1)
+  for (const number of [1, 2]) {
+    await expect.poll(() => harness!.reaching(number, lasts), { timeout: 20_000 }).toEqual([])
+  }
+  setDisk(3, 'almost-full')
+  await harness.startStore(3)
+  const refusals = () => metric(3, 'snapshots_refused_disk_full')
+  await expect.poll(refusals, { timeout: 20_000 }).toBeGreaterThan(0)
+  expect(metric(3, 'snapshots_received')).toBe(0)
+  expect(harness.behind(3).length).toBeGreaterThan(0)
+  await becomes(3, 'normal')
+  await expect.poll(() => harness!.behind(3), { timeout: 40_000, interval: 100 }).toEqual([])
+  expect(metric(3, 'snapshots_installed')).toBeGreaterThan(0)
+  expect(harness.failures).toEqual([])
+})
