@@ -6,8 +6,8 @@
  *          ◀──above it + margin─────             ◀──above it + margin──
  *
  * almost-full   writes of clients are refused; reads and deletes go on
- * full          deletes and appends of other stores are refused too; the reserve is given up, so that
- *               compactions, elections and what is under way have space
+ * full          deletes too, and entries of other stores that have a quorum without this one; the
+ *               reserve is given up, so that compactions, elections and what is under way have space
  *
  * Free space is what would be free if the reserve had all that it is to have. So a reserve that grows
  * or is given up changes no state, and a store that lives on it never believes to have recovered.

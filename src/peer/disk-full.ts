@@ -6,7 +6,7 @@
  *   disk          put   delete   raft's own entries, compaction of logs
  *   normal        yes   yes      yes
  *   almost-full   no    yes      yes
- *   full          no    no       yes, but appends of other leaders are left unanswered
+ *   full          no    no       yes, but what others can do without it is left unanswered
  *
  * A follower whose disk is full is as one that is slow: it answers heartbeats, votes, and takes what
  * it lacks once it has room. Its group goes on with the others.
@@ -47,10 +47,22 @@ function diskFull(state: DiskState, storeIds: readonly StoreId[]): RegionError {
 }
 
 /**
- * What a store without space leaves unanswered: entries, which it could not keep, and the order to
- * lead, since it could take no writes.
+ * Whether a store without space leaves this unanswered: entries, which it should not keep, and the
+ * order to lead, since it could take no writes. But only where the others can do without it: else
+ * nobody could commit, not even the first entry of a new leader, and there would be no reads.
  */
-export function needsRoom(message: Message): boolean {
-  const { type, entries } = message
-  return (type === MessageType.Append && entries.length > 0) || type === MessageType.TimeoutNow
+export function leavesUnanswered(peer: Peer, { type, entries }: Message): boolean {
+  const takesRoom = type === MessageType.Append && entries.length > 0
+  return (takesRoom || type === MessageType.TimeoutNow) && hasQuorumElsewhere(peer)
+}
+
+function hasQuorumElsewhere({ region, ports }: Peer): boolean {
+  let voters = 0
+  let roomy = 0
+  for (const { role, storeId } of region.peers) {
+    if (role === PeerRole.Learner) continue
+    voters++
+    if (storeId !== ports.storeId && ports.disks.of(storeId) !== 'full') roomy++
+  }
+  return roomy > voters / 2
 }

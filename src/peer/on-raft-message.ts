@@ -2,7 +2,7 @@
 import { MessageType } from '../raft/types.ts'
 import { peerById } from '../region/region.ts'
 import type { RaftEnvelope } from '../transport/port.ts'
-import { needsRoom } from './disk-full.ts'
+import { leavesUnanswered } from './disk-full.ts'
 import type { Peer } from './peer.ts'
 
 export function onRaftMessage(peer: Peer, envelope: RaftEnvelope, nowMs: number): void {
@@ -18,7 +18,7 @@ export function onRaftMessage(peer: Peer, envelope: RaftEnvelope, nowMs: number)
     metrics.raftMessagesDropped++
     return
   }
-  if (peer.ports.disks.own === 'full' && needsRoom(message)) {
+  if (peer.ports.disks.own === 'full' && leavesUnanswered(peer, message)) {
     metrics.raftMessagesDroppedDiskFull++
     return
   }

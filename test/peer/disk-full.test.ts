@@ -1,7 +1,7 @@
 /** Who may write what, by the disks of a region's stores. */
 import { describe, expect, it } from 'vitest'
 import type { DiskState } from '../../src/base/disk-state.ts'
-import { diskRefusal, needsRoom } from '../../src/peer/disk-full.ts'
+import { diskRefusal, leavesUnanswered } from '../../src/peer/disk-full.ts'
 import type { Peer } from '../../src/peer/peer.ts'
 import { RawKind, RawRequest } from '../../src/protocol/raw.ts'
 import { newMessage } from '../../src/raft/message.ts'
@@ -11,7 +11,7 @@ import { PeerRole } from '../../src/region/region.ts'
 /** `n`ormal, `a`lmost full, `f`ull; the first is the leader's own. */
 const STATES: Readonly<Record<string, DiskState>> = { n: 'normal', a: 'almost-full', f: 'full' }
 
-function refusal(disks: string, kind: RawKind, learners = 0): number[] | undefined {
+function peerWith(disks: string, learners = 0): Peer {
   const states = [...disks].map((letter) => STATES[letter]!)
   const peers = states.map((_, i) => ({
     id: 10 + i,
@@ -23,7 +23,11 @@ function refusal(disks: string, kind: RawKind, learners = 0): number[] | undefin
     own: states[0]!,
     of: (storeId: number): DiskState => states[storeId - 1]!,
   }
-  const peer = { region: { peers }, ports: { storeId: 1, disks: view } } as unknown as Peer
+  return { region: { peers }, ports: { storeId: 1, disks: view } } as unknown as Peer
+}
+
+function refusal(disks: string, kind: RawKind, learners = 0): number[] | undefined {
+  const peer = peerWith(disks, learners)
   const refused = diskRefusal(peer, new RawRequest(kind, { respond: () => {} }, 1))
   if (refused === undefined) return undefined
   expect(refused).toMatchObject({
@@ -66,13 +70,29 @@ describe('a write', () => {
   })
 })
 
-it('a full store leaves entries and the order to lead unanswered, nothing else', () => {
+describe('a full store', () => {
   const append = newMessage(MessageType.Append, 1)
-  expect(needsRoom(append)).toBe(false)
   append.entries = [{ index: 6, term: 6, type: EntryType.Normal, data: Buffer.alloc(0) }]
-  const refused = Object.values(MessageType).filter((type) => needsRoom(newMessage(type, 1)))
-  expect({ refused, append: needsRoom(append) }).toEqual({
-    refused: [MessageType.TimeoutNow],
-    append: true,
+
+  it('leaves entries and the order to lead unanswered, nothing else', () => {
+    const peer = peerWith('fnn')
+    const refused = Object.values(MessageType).filter((type) =>
+      leavesUnanswered(peer, newMessage(type, 1)),
+    )
+    expect(refused).toEqual([MessageType.TimeoutNow])
+    expect(leavesUnanswered(peer, append)).toBe(true)
+  })
+
+  it.each([
+    ['fn', false],
+    ['fnn', true],
+    ['fna', true],
+    ['faa', true],
+    ['fnf', false],
+    ['fff', false],
+    ['fnnff', false],
+    ['fnnnf', true],
+  ])('with disks %s the others can do without it: %s', (disks, can) => {
+    expect(leavesUnanswered(peerWith(disks), append)).toBe(can)
   })
 })
