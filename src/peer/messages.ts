@@ -6,7 +6,7 @@
  */
 
 import type { ApplyResult } from '../apply/port.ts'
-import type { PeerId, ReadyNumber, StoreId } from '../base/ids.ts'
+import type { LogIndex, PeerId, ReadyNumber, StoreId } from '../base/ids.ts'
 import type { RawRequest } from '../protocol/raw.ts'
 import type { RaftEnvelope } from '../transport/port.ts'
 import type { BuiltSnapshot } from './on-snapshot.ts'
@@ -40,7 +40,8 @@ export type PeerSignal =
   | { readonly tag: typeof PeerTag.TransferAway }
   | { readonly tag: typeof PeerTag.Campaign }
   | { readonly tag: typeof PeerTag.HeartbeatPd }
-  | { readonly tag: typeof PeerTag.RaftLogGc }
+  /** Entries up to `forcedIndex` should go though a replica lacks them; 0 = by the usual rule. */
+  | { readonly tag: typeof PeerTag.RaftLogGc; readonly forcedIndex: LogIndex }
   | {
       readonly tag: typeof PeerTag.SnapshotBuilt
       readonly id: number
@@ -58,4 +59,4 @@ export const TICK: PeerSignal = { tag: PeerTag.Tick }
 export const TRANSFER_AWAY: PeerSignal = { tag: PeerTag.TransferAway }
 export const CAMPAIGN: PeerSignal = { tag: PeerTag.Campaign }
 export const HEARTBEAT_PD: PeerSignal = { tag: PeerTag.HeartbeatPd }
-export const RAFT_LOG_GC: PeerSignal = { tag: PeerTag.RaftLogGc }
+export const RAFT_LOG_GC: PeerSignal = { tag: PeerTag.RaftLogGc, forcedIndex: 0 }

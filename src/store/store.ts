@@ -331,7 +331,7 @@ export class Store implements StoreService {
         if (!this.#stopping) this.#fail(error)
       },
     }
-    this.#handler = new StoreHandler(new PeerHandler(ports), this.#reads, () => this.#router)
+    this.#handler = new StoreHandler(new PeerHandler(ports), this.#reads, () => this.#router, log)
     this.#ports = ports
   }
 

@@ -293,7 +293,7 @@ export class Life {
       release: (request) => this.inflight.release(request),
       fail: (error) => this.fail(error),
     }
-    this.#handler = new StoreHandler(new PeerHandler(ports), this.reads, () => this.router)
+    this.#handler = new StoreHandler(new PeerHandler(ports), this.reads, () => this.router, log)
     for (const { region } of loadRegionStates(store.engine)) {
       this.#startPeer(ports, region, fresh)
     }
