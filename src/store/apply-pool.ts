@@ -20,7 +20,13 @@ import type { ApplyClient, ApplyEvents, ApplyTask } from '../apply/port.ts'
 import { decodeResults } from '../apply/round-codec.ts'
 import { assert } from '../base/assert.ts'
 import { builtUrl } from '../base/built-url.ts'
-import { type ErrorCode, errorMessage, PolyraftError, systemErrorCode } from '../base/errors.ts'
+import {
+  type ErrorCode,
+  errorMessage,
+  isOperatingError,
+  PolyraftError,
+  systemErrorCode,
+} from '../base/errors.ts'
 import type { RegionId, StoreId } from '../base/ids.ts'
 import type { Logger } from '../base/logger.ts'
 import { machineLater } from '../base/node-clock.ts'
@@ -169,7 +175,8 @@ export class ApplyPool implements ApplyClient {
     if (this.#failed) return
     this.#failed = true
     const cause = asThrown(error)
-    this.#logger.error({ err: cause, worker }, 'apply worker failed')
+    const fields = isOperatingError(cause) ? { reason: cause.message } : { err: cause }
+    this.#logger.error({ ...fields, worker }, 'apply worker failed')
     this.#events.onFailed(cause)
   }
 }

@@ -56,11 +56,16 @@ export interface StoreConfig {
   readonly peerStaleStateCheckIntervalMs: number
   readonly pdHeartbeatTickIntervalMs: number
   readonly pdStoreHeartbeatTickIntervalMs: number
+  // [storage]
+  /** Bytes kept in a file for a full disk; 'auto' = 2 % of the disk, at most 1 GiB. */
+  readonly reserveSpaceBytes: number | 'auto'
   // [raft-engine]
   readonly raftLogSegmentBytes: number
   /** Memory for log entries over all regions. */
   readonly raftLogCacheBytes: number
   readonly raftLogRecoveryMode: RecoveryMode
+  /** Disk use of the log from which on old segments are emptied. */
+  readonly raftLogPurgeBytes: number
   // [rocksdb]
   readonly rocksdbBlockCacheBytes: number
   readonly rocksdbWriteBufferBytes: number
@@ -96,9 +101,11 @@ export function defaultStoreConfig(): StoreConfig {
     peerStaleStateCheckIntervalMs: 30_000,
     pdHeartbeatTickIntervalMs: 60_000,
     pdStoreHeartbeatTickIntervalMs: 10_000,
+    reserveSpaceBytes: 'auto',
     raftLogSegmentBytes: 64 * MIB,
     raftLogCacheBytes: 32 * MIB,
     raftLogRecoveryMode: RECOVERY_MODE_DEFAULT,
+    raftLogPurgeBytes: GIB,
     rocksdbBlockCacheBytes: 32 * MIB,
     rocksdbWriteBufferBytes: 16 * MIB,
   }

@@ -77,7 +77,15 @@ export class Snapshots implements SnapshotService {
   #sending = 0
   #lastTransfer = 0
   #closed = false
-  readonly counts = { built: 0, failed: 0, sent: 0, sendsFailed: 0, received: 0, installed: 0 }
+  readonly counts = {
+    built: 0,
+    failed: 0,
+    sent: 0,
+    sendsFailed: 0,
+    received: 0,
+    installed: 0,
+    refusedDiskFull: 0,
+  }
   #bytesSent = 0
   #bytesReceived = 0
 
@@ -98,6 +106,7 @@ export class Snapshots implements SnapshotService {
       snapshots_send_failures: this.counts.sendsFailed,
       snapshots_received: this.counts.received,
       snapshots_installed: this.counts.installed,
+      snapshots_refused_disk_full: this.counts.refusedDiskFull,
       snapshots_sent_bytes: this.#bytesSent,
       snapshots_received_bytes: this.#bytesReceived,
     }
@@ -193,6 +202,7 @@ export class Snapshots implements SnapshotService {
     }
     const bytes = snapshotBytes(meta)
     if (room() < bytes * SPACE_FACTOR) {
+      this.counts.refusedDiskFull++
       logger.warn({ region: regionId, bytes }, 'no room on disk for a snapshot')
       return { busy: true, reason: `no room on disk for ${bytes} bytes` }
     }
