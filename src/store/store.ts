@@ -15,18 +15,20 @@ import { assert } from '../base/assert.ts'
 import type { Clock, Random, RoundScheduler } from '../base/clock.ts'
 import { errorMessage } from '../base/errors.ts'
 import type { RegionId, StoreId } from '../base/ids.ts'
+import { MIB } from '../base/limits.ts'
 import type { Logger } from '../base/logger.ts'
-import { Poller } from '../batch-system/poller.ts'
-import { Router } from '../batch-system/router.ts'
+import { machineLater } from '../base/node-clock.ts'
+import type { Poller } from '../batch-system/poller.ts'
+import { nodeDiskProbe } from '../env/node-fs.ts'
 import type { PdClient, StoreMeta } from '../pd/port.ts'
-import { CAMPAIGN, PeerTag } from '../peer/messages.ts'
+import { PeerTag } from '../peer/messages.ts'
 import { PeerMetrics } from '../peer/metrics.ts'
-import { Peer } from '../peer/peer.ts'
+import type { Peer } from '../peer/peer.ts'
 import { PeerHandler } from '../peer/peer-handler.ts'
 import type { PeerPorts } from '../peer/ports.ts'
 import { notLeader, regionNotFound, serverIsBusy, storeNotMatch } from '../peer/region-errors.ts'
 import { type RawRequest, type RegionError, regionErrorResponse } from '../protocol/raw.ts'
-import { peerOnStore, type Region } from '../region/region.ts'
+import type { Region } from '../region/region.ts'
 import type { StoreIdent } from '../region/state.ts'
 import type { Transport, TransportEvents } from '../transport/port.ts'
 import { abandonRequests } from './abandon.ts'
@@ -39,8 +41,10 @@ import type { RegionStatus, StoreService, StoreStatus } from './port.ts'
 import { RoundReads } from './round-reads.ts'
 import { SnapPool } from './snap-pool.ts'
 import { Snapshots } from './snapshots.ts'
-import { type InterruptedInstall, StoreDisk } from './store-disk.ts'
-import { StoreFsm, StoreHandler, type StoreRouter } from './store-handler.ts'
+import { resumeInstall, startPeer } from './start-peers.ts'
+import { StoreDisk } from './store-disk.ts'
+import { openStorePoller, type StoreFsm, StoreHandler, type StoreRouter } from './store-handler.ts'
+import type { InterruptedInstall } from './store-regions.ts'
 import { regionStatus } from './store-status.ts'
 
 export interface StoreOptions {
@@ -66,6 +70,8 @@ export interface StoreOptions {
 const TRANSFER_WAIT_ELECTIONS = 2
 const DRAIN_WAIT_MS = 2_000
 const POLL_MS = 20
+/** Disk space that a received snapshot leaves. */
+const FREE_BYTES_MIN = 64 * MIB
 
 export class Store implements StoreService {
   readonly #options: StoreOptions
@@ -105,21 +111,13 @@ export class Store implements StoreService {
     const { config, scheduler } = options
     this.#options = options
     this.#inflight = new Inflight(config.inflightBytesMax)
-    const control = new StoreFsm()
-    this.#poller = new Poller<Peer, StoreFsm>({
-      scheduler: { schedule: (run) => scheduler.schedule(() => this.#guard(run)) },
-      handler: {
-        begin: () => this.#handler!.begin(),
-        handleControl: (fsm, max) => this.#handler!.handleControl(fsm, max),
-        handleNormal: (fsm, max) => this.#handler!.handleNormal(fsm, max),
-        lightEnd: (batch) => this.#handler!.lightEnd(batch),
-        end: () => this.#handler!.end(),
-      },
-      control,
-      batchMax: config.storeMaxBatchSize,
-      messagesMax: config.messagesPerTick,
-    })
-    this.#router = new Router(this.#poller, control)
+    const { poller, router } = openStorePoller(
+      config,
+      { schedule: (run) => scheduler.schedule(() => this.#guard(run)) },
+      () => this.#handler!,
+    )
+    this.#poller = poller
+    this.#router = router
   }
 
   get storeId(): StoreId {
@@ -216,8 +214,14 @@ export class Store implements StoreService {
     })
     const { fresh, regions } = await this.#join()
     this.#startThreads()
-    for (const region of regions) this.#startPeer(region, fresh)
-    for (const install of this.#interrupted) this.#resumeInstall(install)
+    const starts = {
+      ports: this.#ports!,
+      router: this.#router,
+      mailboxCapacity: config.mailboxCapacity,
+      applyStateOf: (regionId: RegionId) => this.#disk!.regions.applyStateOf(regionId),
+    }
+    for (const region of regions) startPeer(starts, region, fresh)
+    for (const install of this.#interrupted) resumeInstall(starts, install)
     this.#disk.log.flush()
     this.#startClocks()
     this.#ready = true
@@ -234,7 +238,7 @@ export class Store implements StoreService {
       logger,
       sleep,
       isStopping: () => this.#stopping,
-      createLogs: (regionIds) => disk.createLogs(regionIds),
+      createLogs: (regionIds) => disk.regions.createLogs(regionIds),
     }
     this.#ident = await loadIdent(ports)
     const { clusterId, storeId } = this.#ident
@@ -255,8 +259,8 @@ export class Store implements StoreService {
       this.#ident = { ...this.#ident, adopted: true }
       return { fresh: true, regions }
     }
-    this.#interrupted = await disk.resumeInstalls()
-    return { fresh: false, regions: disk.loadRegions() }
+    this.#interrupted = await disk.regions.resumeInstalls()
+    return { fresh: false, regions: disk.regions.loadRegions() }
   }
 
   #startThreads(): void {
@@ -279,10 +283,11 @@ export class Store implements StoreService {
     })
     this.#snapshots = new Snapshots({
       config,
-      dir: snapshotDir,
       pool: new SnapPool({ engineHandle: engine.handle, dir: snapshotDir }),
       transport: this.#transport!,
+      room: () => nodeDiskProbe.measure(snapshotDir).freeBytes - FREE_BYTES_MIN,
       clock,
+      later: machineLater,
       logger,
       peer: (regionId) => this.#router.get(regionId),
       notify: (regionId, signal) => this.#router.sendForced(regionId, signal),
@@ -321,48 +326,6 @@ export class Store implements StoreService {
     }
     this.#handler = new StoreHandler(new PeerHandler(ports), this.#reads, () => this.#router)
     this.#ports = ports
-  }
-
-  #startPeer(region: Region, fresh: boolean): void {
-    const applyState = this.#disk!.applyStateOf(region.id)
-    this.#apply!.register(region, applyState)
-    const peer = new Peer(this.#ports!, {
-      region,
-      applyState,
-      mailboxCapacity: this.#options.config.mailboxCapacity,
-      fresh,
-    })
-    this.#router.register(peer)
-    const alone = region.peers.length === 1
-    const first = fresh && peerOnStore(region, this.storeId) === region.peers[0]
-    // Bootstrap spreads the first peers over the stores: elections without waiting, leaders balanced.
-    if (alone || first) this.#router.sendForced(region.id, CAMPAIGN)
-    // Committed entries that were not applied before the stop are waiting.
-    else this.#router.sendForced(region.id, { tag: PeerTag.EntriesFetched, to: 0 })
-  }
-
-  /** The region votes and stores entries again; it applies once the snapshot is installed. */
-  #resumeInstall({ region, index, term, data }: InterruptedInstall): void {
-    const applyState = this.#disk!.applyStateOf(region.id)
-    const peer = new Peer(this.#ports!, {
-      region,
-      applyState,
-      mailboxCapacity: this.#options.config.mailboxCapacity,
-      fresh: false,
-      install: {
-        kind: data === undefined ? 'failed' : 'ingesting',
-        index,
-        term,
-        data: data ?? new Uint8Array(0),
-        readyNumber: 0,
-        hardState: { term, vote: 0, commit: index },
-        logDurable: true,
-        ingested: false,
-      },
-    })
-    this.#router.register(peer)
-    this.#options.logger.info({ region: region.id, index }, 'goes on installing a snapshot')
-    if (data !== undefined) this.#snapshots!.install(region.id, data, undefined)
   }
 
   #startClocks(): void {
