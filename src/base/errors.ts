@@ -21,6 +21,7 @@ export type ErrorCode =
   | 'Undetermined'
   | 'Timeout'
   | 'Closed'
+  | 'Cancelled'
   | 'Unavailable'
   | 'Unsupported'
   | 'KeyEmpty'

@@ -113,8 +113,8 @@ async function oneRound(
     const startMs = performance.now()
     load.begin()
     await until(async () => {
-      const view = await processes.region(AWAY, big)
-      return (view?.firstIndex ?? 0) > last + 1 && (await snapshotOf(processes, big)) === 'none'
+      const isOver = (await snapshotOf(processes, big)) === 'none'
+      return isOver && ((await processes.region(AWAY, big))?.firstIndex ?? 0) > last + 1
     })
     const during = load.take()
     const took = (performance.now() - startMs) / 1000

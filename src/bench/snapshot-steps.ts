@@ -22,6 +22,7 @@ import { removeSnapshot } from '../snap/files.ts'
 import { BLOCK_BYTES, encodeMeta, type SnapshotMeta, snapshotName } from '../snap/format.ts'
 import { defaultStoreConfig } from '../store/config.ts'
 import { SnapPool } from '../store/snap-pool.ts'
+import { CHUNK_HEADROOM_BYTES } from '../transport/snapshot-stream.ts'
 import { createTcpTransport, type TcpTransport } from '../transport/tcp-transport.ts'
 import { median } from './load.ts'
 import type { BenchReport } from './report.ts'
@@ -103,7 +104,11 @@ async function openEnds(
   const open = async (storeId: number, other: () => End | undefined): Promise<End> => {
     const own = join(dir, `snap-${storeId}`)
     nodeFileSystem.makeDirectory(own)
-    const pool = new SnapPool({ engineHandle: engine.handle, dir: own })
+    const pool = new SnapPool({
+      engineHandle: engine.handle,
+      dir: own,
+      bytesPerSec: Number.MAX_SAFE_INTEGER,
+    })
     const link = await createTcpTransport({
       clusterId: 1,
       storeId,
@@ -135,8 +140,8 @@ function sinkOf(pool: SnapPool, meta: Uint8Array) {
   return {
     write: async (file: number, offset: number, bytes: Buffer) => {
       await begun
-      const own = Uint8Array.from(bytes)
-      await pool.call({ op: 'write', transfer: 1, file, offset, bytes: own }, [own.buffer])
+      const memory = bytes.buffer as ArrayBuffer
+      await pool.call({ op: 'write', transfer: 1, file, offset, bytes }, [memory])
     },
     finish: async () => {
       await pool.call({ op: 'finish', transfer: 1 })
@@ -227,6 +232,7 @@ async function send({ pool, link }: End, meta: SnapshotMeta): Promise<Step> {
   let lastMs = performance.now()
   const source = {
     sizes: meta.files.map(({ bytes }) => bytes),
+    headroomBytes: CHUNK_HEADROOM_BYTES,
     read: async (file: number, offset: number, length: number) => {
       waits.push(performance.now() - lastMs)
       lastMs = performance.now()

@@ -32,6 +32,8 @@ export interface ApplyPoolOptions {
   readonly engineHandle: bigint
   /** Where snapshots are built. */
   readonly snapshotDir: string
+  /** Bytes of snapshots that a worker builds in a second. Default: no limit. */
+  readonly buildBytesPerSec?: number
   readonly events: ApplyEvents
   readonly logger: Logger
 }
@@ -72,8 +74,12 @@ export class ApplyPool implements ApplyClient {
     assert(options.workers >= 1, 'an apply pool has at least one worker')
     this.#events = options.events
     this.#logger = options.logger
-    const { engineHandle, snapshotDir } = options
-    const workerData = { engineHandle, snapshotDir }
+    const { engineHandle, snapshotDir, buildBytesPerSec } = options
+    const workerData = {
+      engineHandle,
+      snapshotDir,
+      ...(buildBytesPerSec !== undefined && { buildBytesPerSec }),
+    }
     for (let i = 0; i < options.workers; i++) {
       this.#workers.push(this.#start(i, workerData))
     }

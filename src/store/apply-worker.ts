@@ -20,6 +20,7 @@ import { ApplyWork } from './apply-work.ts'
 export interface ApplyWorkerData {
   readonly engineHandle: bigint
   readonly snapshotDir: string
+  readonly buildBytesPerSec?: number
 }
 
 /** To the worker: a round, or the request to finish. */
@@ -29,7 +30,7 @@ export type ApplyWorkerReport = Float64Array | SnapshotResult
 
 const port = parentPort
 assert(port !== null, 'the apply worker runs in a thread')
-const { engineHandle, snapshotDir } = workerData as ApplyWorkerData
+const { engineHandle, snapshotDir, buildBytesPerSec } = workerData as ApplyWorkerData
 const engine = await attachRocksDb(engineHandle)
 let closing = false
 
@@ -37,6 +38,7 @@ const work = new ApplyWork({
   engine,
   fs: nodeFileSystem,
   snapshotDir,
+  ...(buildBytesPerSec !== undefined && { buildBytesPerSec }),
   clock: machineClock,
   later: machineLater,
   // Messages that have arrived meanwhile join the round, and long work lets new ones in.

@@ -174,7 +174,8 @@ export class Store implements StoreService {
 
   regionStatus(regionId: RegionId): RegionStatus | undefined {
     const peer = this.#router.get(regionId)
-    return peer === undefined ? undefined : regionStatus(peer)
+    if (peer === undefined) return undefined
+    return regionStatus(peer, this.#snapshots?.progress.of(regionId) ?? [])
   }
 
   metrics(): Record<string, number> {
@@ -270,6 +271,7 @@ export class Store implements StoreService {
       workers: config.applyPoolSize,
       engineHandle: engine.handle,
       snapshotDir,
+      buildBytesPerSec: config.snapIoMaxBytesPerSec,
       logger,
       events: {
         onSnapshot: (result) => this.#snapshots!.onBuilt(result),
@@ -283,7 +285,11 @@ export class Store implements StoreService {
     })
     this.#snapshots = new Snapshots({
       config,
-      pool: new SnapPool({ engineHandle: engine.handle, dir: snapshotDir }),
+      pool: new SnapPool({
+        engineHandle: engine.handle,
+        dir: snapshotDir,
+        bytesPerSec: config.snapIoMaxBytesPerSec,
+      }),
       transport: this.#transport!,
       room: () => nodeDiskProbe.measure(snapshotDir).freeBytes - FREE_BYTES_MIN,
       clock,
