@@ -8,7 +8,8 @@
  *                           └────▶ given up: leadership ended, …  ───▶ SnapshotSent not ok, at once
  *
  * INVARIANTS
- * - Every send() ends in one SnapshotSent, unless the store closes.
+ * - Every send() ends in one SnapshotSent, unless the store closes: also when the receiver stalls
+ *   (the link's business) or this store's disk does.
  * - Raft asks again only when it has heard of a failure: telling it late is what keeps a receiver
  *   that cannot take snapshots from being tried all the time.
  */
@@ -54,6 +55,8 @@ const BUSY_TRIES = 10
 /** At a low rate a chunk is what may leave in a second, so that the receiver hears of us. */
 const CHUNK_BYTES_MIN = KIB
 const FAILED_WAIT_MS = 250
+/** A disk that gives nothing for so long will not soon; others are waiting. */
+const READ_MS_MAX = 30_000
 const FAILED_WAIT_MS_MAX = 10_000
 
 interface Send {
@@ -140,9 +143,20 @@ export class SnapshotSends {
     await this.#rate.take(length)
     if (this.#isCancelled(send)) throw new PolyraftError('Cancelled', send.cancelled!)
     const meta = send.envelope.message.snapshot!.data
-    const bytes = await this.#options.pool.call({ op: 'read', meta, file, offset, length })
+    const { pool } = this.#options
+    const bytes = await this.#inTime(pool.call({ op: 'read', meta, file, offset, length }))
     if (bytes === undefined) throw new PolyraftError('Internal', 'a read answers bytes')
     return bytes
+  }
+
+  #inTime<T>(reading: Promise<T>): Promise<T> {
+    return new Promise((resolve, reject) => {
+      const inTime = this.#after(READ_MS_MAX, () => {
+        const seconds = READ_MS_MAX / 1000
+        reject(new PolyraftError('Timeout', `its files were not read within ${seconds} s`))
+      })
+      reading.then(resolve, reject).finally(inTime)
+    })
   }
 
   /** Looked at before each chunk: nothing has to be told when a region changes. */
@@ -194,12 +208,17 @@ export class SnapshotSends {
     this.#options.notify(regionId, { tag: PeerTag.SnapshotSent, to: to.id, ok })
   }
 
-  #after(delayMs: number, run: () => void): void {
-    if (this.#closed) return
+  /** Answers what takes it back. */
+  #after(delayMs: number, run: () => void): () => void {
+    if (this.#closed) return () => {}
     const cancel = this.#options.later(delayMs, () => {
       this.#timers.delete(cancel)
       run()
     })
     this.#timers.add(cancel)
+    return () => {
+      this.#timers.delete(cancel)
+      cancel()
+    }
   }
 }
