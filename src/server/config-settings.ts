@@ -200,10 +200,22 @@ const STORE_KEYS: { readonly [Field in keyof StoreConfig]: StoreSetting } = {
     'Snapshots that are received at once; more are told to wait.',
     1,
   ],
+  snapGcTimeoutMs: [
+    'raftstore.snap-gc-timeout',
+    'duration',
+    'How long a snapshot may be on its way; then its files go, and another one is made.',
+    1,
+  ],
+  snapMgrGcTickIntervalMs: [
+    'raftstore.snap-mgr-gc-tick-interval',
+    'duration',
+    'How often files of snapshots that nobody uses are looked for.',
+    1,
+  ],
   snapIoMaxBytesPerSec: [
     'server.snap-io-max-bytes-per-sec',
     'size',
-    'Snapshot bytes that leave this store in a second.',
+    'Snapshot bytes that this store reads, sends and installs in a second, each of them.',
     KIB,
   ],
   maxPeerDownDurationMs: [

@@ -47,7 +47,11 @@ export interface StoreConfig {
   /** Snapshots that are sent at once; twice as many sets of files are kept for it. */
   readonly concurrentSendSnapLimit: number
   readonly concurrentRecvSnapLimit: number
-  /** Snapshot bytes that leave this store in a second. */
+  /** No transfer takes longer: it is given up. */
+  readonly snapGcTimeoutMs: number
+  /** How often files of snapshots that nobody uses are looked for. */
+  readonly snapMgrGcTickIntervalMs: number
+  /** Snapshot bytes that are read, sent and installed here in a second, each. */
   readonly snapIoMaxBytesPerSec: number
   /** Silence after which a peer is reported to PD as down. */
   readonly maxPeerDownDurationMs: number
@@ -95,6 +99,8 @@ export function defaultStoreConfig(): StoreConfig {
     raftLogReserveMaxTicks: 6,
     concurrentSendSnapLimit: 4,
     concurrentRecvSnapLimit: 8,
+    snapGcTimeoutMs: 4 * 3_600_000,
+    snapMgrGcTickIntervalMs: 60_000,
     snapIoMaxBytesPerSec: 100 * MIB,
     maxPeerDownDurationMs: 600_000,
     maxLeaderMissingDurationMs: 600_000,

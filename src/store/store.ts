@@ -179,7 +179,8 @@ export class Store implements StoreService {
 
   regionStatus(regionId: RegionId): RegionStatus | undefined {
     const peer = this.#router.get(regionId)
-    return peer === undefined ? undefined : regionStatus(peer)
+    if (peer === undefined) return undefined
+    return regionStatus(peer, this.#snapshots?.progress.of(regionId) ?? [])
   }
 
   metrics(): Record<string, number> {
@@ -275,6 +276,7 @@ export class Store implements StoreService {
       workers: config.applyPoolSize,
       engineHandle: engine.handle,
       snapshotDir,
+      buildBytesPerSec: config.snapIoMaxBytesPerSec,
       logger,
       events: {
         onSnapshot: (result) => this.#snapshots!.onBuilt(result),
@@ -286,7 +288,11 @@ export class Store implements StoreService {
         onFailed: (error) => this.#fail(error),
       },
     })
-    const snapPool = new SnapPool({ engineHandle: engine.handle, dir: snapshotDir })
+    const snapPool = new SnapPool({
+      engineHandle: engine.handle,
+      dir: snapshotDir,
+      bytesPerSec: config.snapIoMaxBytesPerSec,
+    })
     this.#snapshots = new Snapshots({
       config,
       pool: snapPool,
