@@ -94,7 +94,7 @@ export class StoreHarness {
       connect: (address, storeId) => this.#connection(address, storeId),
       clock: machineClock,
       random: machineRandom,
-      timeoutMs: 10_000,
+      timeoutMs: 30_000,
     })
   }
 

@@ -1,4 +1,5 @@
 /** Stops at every step of a replica's beginning and end, as a crash leaves them on disk. */
+import { readdirSync } from 'node:fs'
 import { afterEach, describe, expect, it } from 'vitest'
 import { silentLogger } from '../../src/base/logger.ts'
 import { ColumnFamily, type KvEngine } from '../../src/engine/port.ts'
@@ -10,7 +11,7 @@ import { MessageType } from '../../src/raft/types.ts'
 import { openRaftLog } from '../../src/raftlog/open.ts'
 import type { RaftLog } from '../../src/raftlog/port.ts'
 import { applyStateKey, dataEndKey, dataKey, regionStateKey } from '../../src/region/keys.ts'
-import { PeerRole } from '../../src/region/region.ts'
+import { PeerRole, peerOnStore } from '../../src/region/region.ts'
 import {
   decodeApplyState,
   encodeRegionState,
@@ -281,6 +282,30 @@ describe('a stop while a new replica gets its first data', () => {
     await expect.poll(() => harness!.behind(4), { timeout: 20_000 }).toEqual([])
     await harness!.stopStore(4)
     await harness!.engineOf(4, (engine) => expect(rowsIn(engine)).toBe(KEYS + 50))
+    expect(harness!.failures).toEqual([])
+  })
+
+  it('and that is removed at that very moment, gives it up', async () => {
+    const members = await start(FORGETFUL)
+    await interruptFirstInstall(members, record)
+    const status = () => harness!.stores.get(4)!.regionStatus(members.regionId)
+    expect(status()?.snapshot?.install).toBe('ingesting')
+    const region = status()!.region
+    const peer = peerOnStore(region, members.idOf(4))!
+    const epoch = { ...region.epoch, confVer: region.epoch.confVer + 1 }
+    const message = newMessage(MessageType.Heartbeat, peer.id)
+    const from = region.peers[0]!
+    const { regionId } = members
+    harness!.inject(4, { regionId, from, to: peer, epoch, message, tombstone: true })
+    await members.goneFrom(4)
+    expect(harness!.stores.get(4)!.metrics().snapshots_installed).toBe(0)
+    await members.remove(peer)
+    const second = await members.addLearner(4)
+    await members.caughtUp(second)
+    await expect.poll(() => harness!.behind(4), { timeout: 20_000 }).toEqual([])
+    await harness!.stopStore(4)
+    expect(readdirSync(`${harness!.storeDir(4)}/snap`)).toEqual([])
+    await harness!.engineOf(4, (engine) => expect(rowsIn(engine)).toBe(KEYS))
     expect(harness!.failures).toEqual([])
   })
 })
