@@ -27,8 +27,8 @@ import {
 } from '../region/state.ts'
 import type { RaftEnvelope } from '../transport/port.ts'
 import { RegionRanges } from './region-ranges.ts'
-import type { InterruptedInstall } from './store-disk.ts'
 import type { StoreRouter } from './store-handler.ts'
+import type { InterruptedInstall } from './store-regions.ts'
 
 export interface ReplicasOptions {
   readonly router: StoreRouter

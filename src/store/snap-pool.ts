@@ -8,16 +8,17 @@
 import { Worker } from 'node:worker_threads'
 import { builtUrl } from '../base/built-url.ts'
 import { type ErrorCode, errorMessage, PolyraftError } from '../base/errors.ts'
-import type { SnapReply, SnapRequest, SnapWorkerData } from './snap-worker.ts'
+import type { SnapAnswer, SnapCalls, SnapRequest } from './snap-tasks.ts'
+import type { SnapReply, SnapWorkerData } from './snap-worker.ts'
 
 interface Call {
-  readonly resolve: (value: Uint8Array | undefined) => void
+  readonly resolve: (value: SnapAnswer) => void
   readonly reject: (error: Error) => void
 }
 
 const RESOURCE_LIMITS = { maxYoungGenerationSizeMb: 4, maxOldGenerationSizeMb: 256 }
 
-export class SnapPool {
+export class SnapPool implements SnapCalls {
   readonly #data: SnapWorkerData
   readonly #calls = new Map<number, Call>()
   #lastId = 0
@@ -29,10 +30,7 @@ export class SnapPool {
     this.#data = data
   }
 
-  call(
-    request: SnapRequest,
-    transfer: readonly ArrayBuffer[] = [],
-  ): Promise<Uint8Array | undefined> {
+  call(request: SnapRequest, transfer: readonly ArrayBuffer[] = []): Promise<SnapAnswer> {
     if (this.#closed) return Promise.reject(new PolyraftError('Closed', 'the store stops'))
     const thread = this.#thread ?? this.#start()
     const id = ++this.#lastId

@@ -10,13 +10,11 @@
  * - Sets made here: at most setsMax, from reserve() to release(). Sends and receipts are bounded too.
  * - One receipt of a region at a time, and none while the region installs.
  */
-import { statfsSync } from 'node:fs'
 import type { SnapshotResult } from '../apply/port.ts'
 import { asBuffer } from '../base/bytes.ts'
-import type { Clock } from '../base/clock.ts'
+import type { Clock, Later } from '../base/clock.ts'
 import { errorMessage, PolyraftError } from '../base/errors.ts'
 import type { RegionId } from '../base/ids.ts'
-import { MIB } from '../base/limits.ts'
 import type { Logger } from '../base/logger.ts'
 import { type PeerSignal, PeerTag } from '../peer/messages.ts'
 import type { Peer } from '../peer/peer.ts'
@@ -32,7 +30,7 @@ import type {
   Transport,
 } from '../transport/port.ts'
 import { RateLimit } from './rate-limit.ts'
-import type { SnapPool } from './snap-pool.ts'
+import type { SnapCalls } from './snap-tasks.ts'
 
 export interface SnapshotsConfig {
   readonly concurrentSendSnapLimit: number
@@ -42,10 +40,12 @@ export interface SnapshotsConfig {
 
 export interface SnapshotsOptions {
   readonly config: SnapshotsConfig
-  readonly dir: string
-  readonly pool: SnapPool
+  readonly pool: SnapCalls
   readonly transport: Transport
+  /** Bytes that may be written without making the store short of space. */
+  readonly room: () => number
   readonly clock: Clock
+  readonly later: Later
   readonly logger: Logger
   readonly peer: (regionId: RegionId) => Peer | undefined
   readonly notify: (regionId: RegionId, signal: PeerSignal) => void
@@ -56,8 +56,8 @@ export interface SnapshotsOptions {
 /** A receiver that is busy is asked again after this, and so many times. */
 const BUSY_WAIT_MS = 500
 const BUSY_TRIES = 20
-/** Disk space that a received snapshot leaves. Twice its size goes: files, and the data itself. */
-const FREE_BYTES_MIN = 64 * MIB
+/** Times its size that a received snapshot takes: as files, and as the data itself. */
+const SPACE_FACTOR = 2
 
 interface Send {
   readonly envelope: RaftEnvelope
@@ -71,7 +71,8 @@ export class Snapshots implements SnapshotService {
   readonly #receiving = new Set<RegionId>()
   /** Regions of which a set made here is being removed. */
   readonly #removing = new Set<RegionId>()
-  readonly #timers = new Set<NodeJS.Timeout>()
+  /** Each takes a timer back. */
+  readonly #timers = new Set<() => void>()
   #sets = 0
   #sending = 0
   #lastTransfer = 0
@@ -82,7 +83,7 @@ export class Snapshots implements SnapshotService {
 
   constructor(options: SnapshotsOptions) {
     this.#options = options
-    this.#rate = new RateLimit(options.config.snapIoMaxBytesPerSec, options.clock)
+    this.#rate = new RateLimit(options.config.snapIoMaxBytesPerSec, options.clock, options.later)
   }
 
   stats(): Record<string, number> {
@@ -178,7 +179,7 @@ export class Snapshots implements SnapshotService {
   }
 
   onOffer(envelope: RaftEnvelope): SnapshotSink | SnapshotRefusal {
-    const { config, dir, logger } = this.#options
+    const { config, room, logger } = this.#options
     const meta = metaOf(envelope)
     const { regionId } = envelope
     const refusal = this.#refusalOf(envelope, meta)
@@ -191,8 +192,7 @@ export class Snapshots implements SnapshotService {
       return { busy: true, reason: `${this.#receiving.size} snapshots are being received` }
     }
     const bytes = snapshotBytes(meta)
-    const disk = statfsSync(dir)
-    if (disk.bavail * disk.bsize < bytes * 2 + FREE_BYTES_MIN) {
+    if (room() < bytes * SPACE_FACTOR) {
       logger.warn({ region: regionId, bytes }, 'no room on disk for a snapshot')
       return { busy: true, reason: `no room on disk for ${bytes} bytes` }
     }
@@ -201,7 +201,7 @@ export class Snapshots implements SnapshotService {
 
   async close(): Promise<void> {
     this.#closed = true
-    for (const timer of this.#timers) clearTimeout(timer)
+    for (const cancel of this.#timers) cancel()
     await this.#options.pool.close()
   }
 
@@ -286,12 +286,12 @@ export class Snapshots implements SnapshotService {
     const { regionId, to } = send.envelope
     if (outcome === 'busy' && send.tries < BUSY_TRIES && !this.#closed) {
       send.tries++
-      const timer = setTimeout(() => {
-        this.#timers.delete(timer)
+      const cancel = this.#options.later(BUSY_WAIT_MS, () => {
+        this.#timers.delete(cancel)
         this.#queue.push(send)
         this.#sendNext()
-      }, BUSY_WAIT_MS)
-      this.#timers.add(timer)
+      })
+      this.#timers.add(cancel)
       return
     }
     const ok = outcome === 'sent'

@@ -15,9 +15,11 @@ import { assert } from '../base/assert.ts'
 import type { Clock, Random, RoundScheduler } from '../base/clock.ts'
 import { errorMessage } from '../base/errors.ts'
 import type { RegionId, StoreId } from '../base/ids.ts'
+import { MIB } from '../base/limits.ts'
 import type { Logger } from '../base/logger.ts'
-import { Poller } from '../batch-system/poller.ts'
-import { Router } from '../batch-system/router.ts'
+import { machineLater } from '../base/node-clock.ts'
+import type { Poller } from '../batch-system/poller.ts'
+import { nodeDiskProbe } from '../env/node-fs.ts'
 import type { PdClient, RegionOrder, StoreMeta } from '../pd/port.ts'
 import { type PeerMessage, PeerTag } from '../peer/messages.ts'
 import { PeerMetrics } from '../peer/metrics.ts'
@@ -42,8 +44,9 @@ import { RoundReads } from './round-reads.ts'
 import { SnapPool } from './snap-pool.ts'
 import { Snapshots } from './snapshots.ts'
 import { StalePeers } from './stale-peers.ts'
-import { type InterruptedInstall, StoreDisk } from './store-disk.ts'
-import { StoreFsm, StoreHandler, type StoreRouter } from './store-handler.ts'
+import { StoreDisk } from './store-disk.ts'
+import { openStorePoller, type StoreFsm, StoreHandler, type StoreRouter } from './store-handler.ts'
+import type { InterruptedInstall } from './store-regions.ts'
 import { regionStatus } from './store-status.ts'
 
 export interface StoreOptions {
@@ -69,6 +72,8 @@ export interface StoreOptions {
 const TRANSFER_WAIT_ELECTIONS = 2
 const DRAIN_WAIT_MS = 2_000
 const POLL_MS = 20
+/** Disk space that a received snapshot leaves. */
+const FREE_BYTES_MIN = 64 * MIB
 
 export class Store implements StoreService {
   readonly #options: StoreOptions
@@ -108,21 +113,13 @@ export class Store implements StoreService {
     const { config, scheduler } = options
     this.#options = options
     this.#inflight = new Inflight(config.inflightBytesMax)
-    const control = new StoreFsm()
-    this.#poller = new Poller<Peer, StoreFsm>({
-      scheduler: { schedule: (run) => scheduler.schedule(() => this.#guard(run)) },
-      handler: {
-        begin: () => this.#handler!.begin(),
-        handleControl: (fsm, max) => this.#handler!.handleControl(fsm, max),
-        handleNormal: (fsm, max) => this.#handler!.handleNormal(fsm, max),
-        lightEnd: (batch) => this.#handler!.lightEnd(batch),
-        end: () => this.#handler!.end(),
-      },
-      control,
-      batchMax: config.storeMaxBatchSize,
-      messagesMax: config.messagesPerTick,
-    })
-    this.#router = new Router(this.#poller, control)
+    const { poller, router } = openStorePoller(
+      config,
+      { schedule: (run) => scheduler.schedule(() => this.#guard(run)) },
+      () => this.#handler!,
+    )
+    this.#poller = poller
+    this.#router = router
   }
 
   get storeId(): StoreId {
@@ -237,7 +234,7 @@ export class Store implements StoreService {
       logger,
       sleep,
       isStopping: () => this.#stopping,
-      createLogs: (regionIds) => disk.createLogs(regionIds),
+      createLogs: (regionIds) => disk.regions.createLogs(regionIds),
     }
     this.#ident = await loadIdent(ports)
     const { clusterId, storeId } = this.#ident
@@ -259,9 +256,9 @@ export class Store implements StoreService {
       this.#ident = { ...this.#ident, adopted: true }
       return { fresh: true, regions }
     }
-    disk.finishDestroying()
-    this.#interrupted = await disk.resumeInstalls()
-    return { fresh: false, regions: disk.loadRegions() }
+    disk.regions.finishDestroying()
+    this.#interrupted = await disk.regions.resumeInstalls()
+    return { fresh: false, regions: disk.regions.loadRegions() }
   }
 
   #startThreads(): void {
@@ -286,10 +283,11 @@ export class Store implements StoreService {
     const snapPool = new SnapPool({ engineHandle: engine.handle, dir: snapshotDir })
     this.#snapshots = new Snapshots({
       config,
-      dir: snapshotDir,
       pool: snapPool,
       transport: this.#transport!,
+      room: () => nodeDiskProbe.measure(snapshotDir).freeBytes - FREE_BYTES_MIN,
       clock,
+      later: machineLater,
       logger,
       peer: (regionId) => this.#router.get(regionId),
       notify: (regionId, signal) => this.#router.sendForced(regionId, signal),
@@ -299,7 +297,7 @@ export class Store implements StoreService {
       router: this.#router,
       engine,
       mailboxCapacity: config.mailboxCapacity,
-      applyStateOf: (regionId) => this.#disk!.applyStateOf(regionId),
+      applyStateOf: (regionId) => this.#disk!.regions.applyStateOf(regionId),
       bury: async (tombstone) => {
         await snapPool.call({ op: 'bury', tombstone })
       },

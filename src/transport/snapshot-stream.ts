@@ -85,11 +85,12 @@ export function decodeStreamFrame(payload: Buffer): StreamFrame {
 export async function sendChunks(
   source: SnapshotSource,
   send: (file: number, offset: number, bytes: Buffer) => Promise<void>,
+  chunkBytes = CHUNK_BYTES,
 ): Promise<void> {
   for (let file = 0; file < source.sizes.length; file++) {
     const size = source.sizes[file]!
-    for (let offset = 0; offset < size; offset += CHUNK_BYTES) {
-      const bytes = await source.read(file, offset, Math.min(CHUNK_BYTES, size - offset))
+    for (let offset = 0; offset < size; offset += chunkBytes) {
+      const bytes = await source.read(file, offset, Math.min(chunkBytes, size - offset))
       await send(file, offset, asBuffer(bytes))
     }
   }

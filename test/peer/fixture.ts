@@ -136,6 +136,8 @@ export class PeerFixture {
     const apply: ApplyClient = {
       register: () => called('register')(),
       apply: ({ entries }: ApplyTask) => void this.applied.push(...entries),
+      applyLater: ({ entries }: ApplyTask) => void this.applied.push(...entries),
+      hurry: () => {},
       snapshot: () => called('snapshot')(),
       cancelSnapshot: () => called('cancelSnapshot')(),
       destroy: () => called('destroy')(),
