@@ -40,8 +40,14 @@ export function regionStatus(peer: Peer): RegionStatus {
     firstIndex: raft.firstIndex,
     lastIndex: raft.lastIndex,
     progress,
+    ...lifeStatus(peer),
     ...snapshotStatus(peer),
   }
+}
+
+function lifeStatus(peer: Peer): Pick<RegionStatus, 'life'> {
+  if (peer.destroying !== undefined) return { life: 'destroying' }
+  return peer.isInitialised ? {} : { life: 'uninitialised' }
 }
 
 function snapshotStatus(peer: Peer): Pick<RegionStatus, 'snapshot'> {
