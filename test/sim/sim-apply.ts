@@ -39,7 +39,8 @@ export class SimApply implements ApplyClient {
       },
       buildSizes: store.options.buildSizes,
       onApplied: (results) => {
-        events.onWritten(results)
+        // A barrier tells of what was written before, perhaps of a region that is another's by now.
+        events.onWritten(results.filter(({ truncatedIndex }) => truncatedIndex === undefined))
         const numbers = encodeResults(results)
         store.later(MESSAGE_MS, life, () => events.onApplied(decodeResults(numbers)))
       },

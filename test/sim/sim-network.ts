@@ -12,7 +12,7 @@ import type {
   Transport,
 } from '../../src/transport/port.ts'
 import { SnapshotVerdict } from '../../src/transport/snapshot-stream.ts'
-import { type SnapshotChannel, sendTransfer } from '../../src/transport/snapshot-transfer.ts'
+import { sendTransfer } from '../../src/transport/snapshot-transfer.ts'
 import type { EventQueue } from './event-queue.ts'
 import { type Carry, type LinkHolder, SimSnapshotLink } from './sim-snapshot-link.ts'
 
@@ -35,7 +35,7 @@ export interface Receiver {
   receive(envelopes: RaftEnvelope[]): void
   unreachable(storeId: StoreId): void
   /** A snapshot comes in on the link that this makes; undefined when nobody listens. */
-  acceptSnapshot(open: (holder: LinkHolder) => SnapshotChannel): void
+  acceptSnapshot(open: (holder: LinkHolder) => SimSnapshotLink): void
 }
 
 const LATENCY_MS = 0.3
