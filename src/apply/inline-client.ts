@@ -64,6 +64,13 @@ export class InlineApplyClient implements ApplyClient {
     this.#queue(() => this.#runner.apply(task))
   }
 
+  applyLater(task: ApplyTask): void {
+    this.apply(task)
+  }
+
+  /** Nothing is held back here. */
+  hurry(): void {}
+
   snapshot(regionId: RegionId, id: number): void {
     this.#queue(() => this.#runner.pin(regionId, id))
   }

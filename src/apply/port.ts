@@ -69,6 +69,13 @@ export interface ApplyClient {
   /** Queues into the round. */
   apply(task: ApplyTask): void
   /**
+   * As apply(), for entries that nobody waits for, as on a follower: they may be held back for a
+   * few milliseconds, to share the work of later rounds.
+   */
+  applyLater(task: ApplyTask): void
+  /** Somebody waits for the region after all: what was held back goes with this round. */
+  hurry(regionId: RegionId): void
+  /**
    * Builds a snapshot of the region as it is behind all tasks handed in so far, while later ones
    * are applied. Ends in one onSnapshot with this id.
    */

@@ -63,6 +63,11 @@ export class RoundEncoder {
     return this.#items.length === 0
   }
 
+  /** Of the round so far. */
+  get bytes(): number {
+    return this.#bytes
+  }
+
   register(region: Region, state: ApplyState): void {
     const encodedRegion = new ByteWriter(128)
     writeRegion(encodedRegion, region)

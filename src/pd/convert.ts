@@ -13,6 +13,7 @@ import type {
 } from '../protocol/pd-messages.ts'
 import type { Peer, Region, RegionEpoch } from '../region/region.ts'
 import type {
+  ChangePeerType,
   DownPeer,
   RegionHeartbeat,
   RegionInfo,
@@ -114,6 +115,7 @@ export function storeFromWire(wire: WireStore): StoreMeta {
     startTimestamp: Math.max(0, wire.startTimestamp),
     lastHeartbeatMs: Math.max(0, Math.round(wire.lastHeartbeat / NANOS_PER_MS)),
     deployPath: wire.deployPath,
+    physicallyDestroyed: wire.physicallyDestroyed,
   }
 }
 
@@ -133,7 +135,7 @@ export function storeToWire(store: StoreMeta): WireStore {
     startTimestamp: store.startTimestamp,
     deployPath: store.deployPath,
     lastHeartbeat: store.lastHeartbeatMs * NANOS_PER_MS,
-    physicallyDestroyed: false,
+    physicallyDestroyed: store.physicallyDestroyed,
     nodeState: NODE_STATES[store.state],
   }
 }
@@ -204,23 +206,32 @@ export function heartbeatToWire(
 }
 
 export function orderFromWire(wire: RegionHeartbeatResponse): RegionOrder {
+  const { regionEpoch, changePeer } = wire
+  const changed = maybePeerFromWire(changePeer?.peer)
   return {
     regionId: wire.regionId,
+    regionEpoch: regionEpoch == null ? undefined : epochOf(regionEpoch),
     targetPeer: maybePeerFromWire(wire.targetPeer),
+    changePeer: changed && { peer: changed, changeType: changePeer!.changeType as ChangePeerType },
     transferLeader: maybePeerFromWire(wire.transferLeader?.peer),
   }
 }
 
-export function orderToWire(
-  order: RegionOrder,
-  epoch: RegionEpoch | undefined,
-  header: ResponseHeader,
-): RegionHeartbeatResponse {
+function epochOf({ confVer, version }: RegionEpoch): RegionEpoch {
+  return { confVer, version }
+}
+
+export function orderToWire(order: RegionOrder, header: ResponseHeader): RegionHeartbeatResponse {
+  const { regionEpoch, changePeer } = order
   return {
     header,
     regionId: order.regionId,
-    regionEpoch: epoch && { confVer: epoch.confVer, version: epoch.version },
+    regionEpoch: regionEpoch && epochOf(regionEpoch),
     targetPeer: order.targetPeer && peerToWire(order.targetPeer),
+    changePeer: changePeer && {
+      peer: peerToWire(changePeer.peer),
+      changeType: changePeer.changeType,
+    },
     transferLeader: order.transferLeader && {
       peer: peerToWire(order.transferLeader),
       peers: [],

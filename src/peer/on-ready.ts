@@ -104,7 +104,9 @@ function handOverCommitted(peer: Peer, entries: readonly Entry[]): void {
   }
   metrics.committedEntries += entries.length
   peer.handedOverIndex = entries.at(-1)!.index
-  apply.apply({ regionId: peer.id, entries })
+  const task = { regionId: peer.id, entries }
+  if (peer.isLeader || peer.reads.hasConfirmed) apply.apply(task)
+  else apply.applyLater(task)
 }
 
 /**

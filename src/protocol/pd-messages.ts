@@ -239,6 +239,8 @@ export interface RegionHeartbeatResponse extends HeaderResponse {
   regionId: number
   regionEpoch: Maybe<WireEpoch>
   targetPeer: Maybe<WirePeer>
+  /** changeType as in eraftpb: 0 add, 1 remove, 2 add learner. */
+  changePeer: Maybe<{ peer: Maybe<WirePeer>; changeType: number }>
   transferLeader: Maybe<{ peer: Maybe<WirePeer>; peers: WirePeer[] }>
 }
 
@@ -288,6 +290,28 @@ export interface BatchScanRegionsRequest extends HeaderRequest {
 
 export interface BatchScanRegionsResponse extends HeaderResponse {
   regions: WireRegionInfo[]
+}
+
+// pdpb: operators
+
+export const OperatorStatus = {
+  Success: 0,
+  Timeout: 1,
+  Cancel: 2,
+  Replace: 3,
+  Running: 4,
+} as const
+export type OperatorStatus = (typeof OperatorStatus)[keyof typeof OperatorStatus]
+
+export interface GetOperatorRequest extends HeaderRequest {
+  regionId: number
+}
+
+export interface GetOperatorResponse extends HeaderResponse {
+  regionId: number
+  desc: Uint8Array
+  status: OperatorStatus
+  kind: Uint8Array
 }
 
 // pdpb: settings

@@ -251,6 +251,7 @@ export class Store implements StoreService {
       state: 0,
       startTimestamp: Math.floor(clock.wallMs() / 1000),
       lastHeartbeatMs: 0,
+      physicallyDestroyed: false,
       deployPath: '',
     }
     await register(ports, full, this.#ident)

@@ -3,10 +3,11 @@
  * to virtual time. Rounds and results travel encoded, as they do between threads.
  */
 import type { ApplyClient, ApplyResult, ApplyTask, SnapshotResult } from '../../src/apply/port.ts'
-import { decodeResults, encodeResults, RoundEncoder } from '../../src/apply/round-codec.ts'
+import { decodeResults, encodeResults } from '../../src/apply/round-codec.ts'
 import type { KvEngine } from '../../src/engine/port.ts'
 import type { Region } from '../../src/region/region.ts'
 import type { ApplyState } from '../../src/region/state.ts'
+import { ApplyRound } from '../../src/store/apply-round.ts'
 import { ApplyWork } from '../../src/store/apply-work.ts'
 import { type SimLife, SNAP_DIR } from './sim-life.ts'
 
@@ -23,7 +24,7 @@ const MESSAGE_MS = 0.02
 export class SimApply implements ApplyClient {
   readonly #life: SimLife
   readonly #work: ApplyWork
-  readonly #round = new RoundEncoder()
+  readonly #round: ApplyRound
 
   constructor(life: SimLife, engine: KvEngine, events: SimApplyEvents) {
     this.#life = life
@@ -46,6 +47,10 @@ export class SimApply implements ApplyClient {
       },
       onSnapshot: (result) => store.later(MESSAGE_MS, life, () => events.onSnapshot(result)),
     })
+    this.#round = new ApplyRound(
+      (ms, run) => life.later(ms, run),
+      (bytes) => store.later(MESSAGE_MS, life, () => this.#guard(() => this.#work.onRound(bytes))),
+    )
   }
 
   register(region: Region, state: ApplyState): void {
@@ -55,6 +60,15 @@ export class SimApply implements ApplyClient {
   apply(task: ApplyTask): void {
     this.#life.store.options.events.onCommitted(this.#life.store, task)
     this.#round.apply(task)
+  }
+
+  applyLater(task: ApplyTask): void {
+    this.#life.store.options.events.onCommitted(this.#life.store, task)
+    this.#round.applyLater(task)
+  }
+
+  hurry(): void {
+    this.#round.hurry()
   }
 
   destroy(regionId: number): void {
@@ -70,13 +84,11 @@ export class SimApply implements ApplyClient {
   }
 
   flush(): void {
-    if (this.#round.empty) return
-    const bytes = this.#round.take()
-    const life = this.#life
-    life.store.later(MESSAGE_MS, life, () => this.#guard(() => this.#work.onRound(bytes)))
+    this.#round.flush()
   }
 
   close(): Promise<void> {
+    this.#round.close()
     return this.#work.close()
   }
 

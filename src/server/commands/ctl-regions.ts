@@ -8,7 +8,7 @@ import type { CliIo } from '../cli/cli-io.ts'
 import { allRegions } from '../cli/cluster-view.ts'
 import { print } from '../cli/output.ts'
 import { type Column, formatFields, formatTable } from '../cli/table.ts'
-import type { CtlOptions } from './ctl.ts'
+import type { CtlOptions } from './ctl-command.ts'
 
 const ROLE_NAMES = ['voter', 'learner', 'incoming-voter', 'demoting-voter'] as const
 
