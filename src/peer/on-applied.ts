@@ -28,6 +28,7 @@ export function onApplied(peer: Peer, result: ApplyResult): void {
     p = peer.proposals.takeApplied(appliedIndex)
   }
   if (peer.reads.hasConfirmed) runConfirmedReads(peer)
+  if (peer.campaignsOnceApplied) maybeCampaign(peer)
   if (result.truncatedIndex !== undefined) onCompactLogResult(peer, result.truncatedIndex)
   peer.ports.log.evict(peer.id, evictableIndex(peer))
 }
@@ -36,4 +37,10 @@ function answerProposal(peer: Peer, proposal: Proposal, result: ApplyResult): vo
   const rejected = result.rejections.some(({ index }) => index === proposal.index)
   const response = rejected ? regionErrorResponse(epochNotMatch(peer.region)) : OK_RESPONSE
   for (const request of proposal.requests) peer.answer(request, response)
+}
+
+function maybeCampaign(peer: Peer): void {
+  if (peer.appliedIndex < peer.raft.commitIndex) return
+  peer.campaignsOnceApplied = false
+  if (!peer.isLeader) peer.raft.campaign()
 }

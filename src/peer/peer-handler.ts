@@ -24,6 +24,7 @@ import {
   onSnapshotArrived,
   tickInstall,
 } from './snapshot-install.ts'
+import { tickStranded } from './stranded.ts'
 import { transferAway } from './transfer-away.ts'
 
 export class PeerHandler {
@@ -76,6 +77,7 @@ export class PeerHandler {
       case PeerTag.Tick:
         if (peer.install !== undefined) tickInstall(peer, this.#nowMs)
         peer.source.tick()
+        if (!peer.isLeader) tickStranded(peer)
         peer.raft.tick()
         return retryReads(peer, this.#nowMs)
       case PeerTag.Persisted:

@@ -40,6 +40,7 @@ const COUNTERS: ReadonlySet<string> = new Set([
   'snapshots_sent',
   'snapshots_sent_bytes',
   'stale',
+  'stranded',
 ])
 
 /** Text exposition of figures by name; those that end in `_total` are counters as well. */

@@ -1,6 +1,6 @@
 /**
- * Plants a fault in the code of snapshots and log compaction, in a copy of the tree, and runs stories
- * of the simulated world: some seed must fail.
+ * Plants a fault in the code of snapshots and log compaction, in a copy of the tree, and runs the
+ * stories of the simulated world, told ones and random ones: something must fail.
  *
  *   node test/sim/mutants.mjs [number …]        SIM_SEEDS: how many stories each gets at most
  *
@@ -147,12 +147,13 @@ function failureOfStories() {
   const vitest = join(copy, 'node_modules/vitest/vitest.mjs')
   const { stdout, stderr, status } = spawnSync(
     process.execPath,
-    [vitest, 'run', 'test/sim/campaign.test.ts'],
+    [vitest, 'run', '--bail=1', 'test/sim/snapshots.test.ts', 'test/sim/campaign.test.ts'],
     { cwd: copy, encoding: 'utf8', env: { ...process.env, NO_COLOR: '1', SIM_SEEDS: SEEDS } },
   )
   if (status === 0) return undefined
   const text = stdout + stderr
-  const seed = /seed (\d+) fails/.exec(text)?.[1] ?? '?'
-  const cause = /Caused by: (.*)/.exec(text)?.[1] ?? 'an error that nobody awaits'
-  return `seed ${seed}: ${cause}`
+  const seed = /seed (\d+) fails/.exec(text)?.[1]
+  const story = /FAIL {2}test\/sim\/snapshots.test.ts > (.*)/.exec(text)?.[1]
+  const cause = /(?:Caused by: |AssertionError: )(.*)/.exec(text)?.[1] ?? 'nobody awaits its error'
+  return `${seed === undefined ? `"${story}"` : `seed ${seed}`}: ${cause}`
 }

@@ -84,6 +84,64 @@ describe('a replica that is behind the logs', () => {
   })
 })
 
+describe('a replica that installs', () => {
+  it('first finishes what it had to apply', async () => {
+    const world = await World.open({ config: CONFIG })
+    await world.awaitLeader()
+    await fill(world, 'old', 10)
+    const store = world.store(BEHIND)
+    store.applyMs = 4_000
+    await fill(world, 'old', 10)
+    await world.run(300)
+    const peer = store.peer(1)!
+    expect(peer.appliedIndex).toBeLessThan(peer.handedOverIndex)
+    world.network.isolate(BEHIND)
+    await world.until(() => world.leader()?.self.storeId !== BEHIND)
+    await fill(world, 'new', 60)
+    const last = world.leader()!.raft.lastIndex
+    await world.until(() => world.leader()!.raft.firstIndex > last - 40)
+    world.network.heal()
+    await world.until(() => peer.heldSnapshot !== undefined || peer.install !== undefined)
+    expect(peer.install).toBeUndefined()
+    await world.until(() => peer.install !== undefined)
+    store.applyMs = 0.1
+    await mustHeal(world)
+  })
+
+  it('is not whole before its log is on disk', async () => {
+    const world = await worldWithOneBehind()
+    const store = world.store(BEHIND)
+    await world.restart(BEHIND)
+    const peer = store.peer(1)!
+    await world.until(() => peer.install?.kind === 'ingesting')
+    store.diskHeld = true
+    await world.until(() => peer.install?.ingested !== false)
+    await world.run(500)
+    world.stop(BEHIND, 'power-loss')
+    await mustHeal(world)
+    expect(store.life!.snapshots!.counts.installed).toBe(1)
+  })
+
+  it('reads nothing before it is whole, also after a restart', async () => {
+    const world = await worldWithOneBehind()
+    const store = world.store(BEHIND)
+    store.snapIoMs = 20
+    await world.restart(BEHIND)
+    await world.until(() => store.peer(1)!.install?.kind === 'ingesting')
+    world.stop(BEHIND, 'power-loss')
+    await world.restart(BEHIND)
+    const peer = store.peer(1)!
+    // What it wrote down as applied is not there yet.
+    expect(peer.install?.kind).toBe('ingesting')
+    await world.until(() => peer.raft.leaderId !== 0)
+    const call = world.get(BEHIND, 'new59', { replicaRead: true })
+    await world.until(() => call.done || peer.install === undefined)
+    expect(call.done).toBe(false)
+    expect((await world.answered(call)).value).toMatch(/^59\./)
+    await mustHeal(world)
+  })
+})
+
 describe('the power goes at any operation of the disk', () => {
   it.each([0, 1])('%i writers: while a snapshot is received and installed', async (writers) => {
     let crashes = 0
