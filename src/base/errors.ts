@@ -20,6 +20,7 @@ export type ErrorCode =
   | 'RecoveryInProgress'
   | 'Undetermined'
   | 'Timeout'
+  | 'Cancelled'
   | 'Closed'
   | 'Unavailable'
   | 'Unsupported'

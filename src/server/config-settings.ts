@@ -187,6 +187,24 @@ const STORE_KEYS: { readonly [Field in keyof StoreConfig]: StoreSetting } = {
     'Snapshot bytes that leave this store in a second.',
     KIB,
   ],
+  maxPeerDownDurationMs: [
+    'raftstore.max-peer-down-duration',
+    'duration',
+    'Silence after which a leader reports a peer to PD as down.',
+    1,
+  ],
+  maxLeaderMissingDurationMs: [
+    'raftstore.max-leader-missing-duration',
+    'duration',
+    'A replica that heard no leader for so long asks PD whether it still is a member.',
+    1,
+  ],
+  peerStaleStateCheckIntervalMs: [
+    'raftstore.peer-stale-state-check-interval',
+    'duration',
+    'How often replicas are looked through for such.',
+    1,
+  ],
   pdHeartbeatTickIntervalMs: [
     'raftstore.pd-heartbeat-tick-interval',
     'duration',

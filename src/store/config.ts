@@ -49,6 +49,11 @@ export interface StoreConfig {
   readonly concurrentRecvSnapLimit: number
   /** Snapshot bytes that leave this store in a second. */
   readonly snapIoMaxBytesPerSec: number
+  /** Silence after which a peer is reported to PD as down. */
+  readonly maxPeerDownDurationMs: number
+  /** A replica that has not heard a leader for so long asks PD whether it still is a member. */
+  readonly maxLeaderMissingDurationMs: number
+  readonly peerStaleStateCheckIntervalMs: number
   readonly pdHeartbeatTickIntervalMs: number
   readonly pdStoreHeartbeatTickIntervalMs: number
   // [raft-engine]
@@ -86,6 +91,9 @@ export function defaultStoreConfig(): StoreConfig {
     concurrentSendSnapLimit: 4,
     concurrentRecvSnapLimit: 8,
     snapIoMaxBytesPerSec: 100 * MIB,
+    maxPeerDownDurationMs: 600_000,
+    maxLeaderMissingDurationMs: 600_000,
+    peerStaleStateCheckIntervalMs: 30_000,
     pdHeartbeatTickIntervalMs: 60_000,
     pdStoreHeartbeatTickIntervalMs: 10_000,
     raftLogSegmentBytes: 64 * MIB,

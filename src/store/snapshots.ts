@@ -141,6 +141,11 @@ export class Snapshots implements SnapshotService {
       meta === undefined || built === undefined
         ? undefined
         : { data: meta, region: built.region, index: built.index, term: built.term }
+    if (this.#options.peer(regionId) === undefined) {
+      // The replica was destroyed, but not its reservation.
+      this.release(meta)
+      return
+    }
     this.#options.notify(regionId, { tag: PeerTag.SnapshotBuilt, id, result, error })
   }
 
@@ -165,6 +170,12 @@ export class Snapshots implements SnapshotService {
       },
       (error: unknown) => this.#onInstallFailed(regionId, error),
     )
+  }
+
+  cancel(regionId: RegionId): void {
+    this.#options.pool.call({ op: 'cancel', regionId }).catch((error: unknown) => {
+      this.#onInstallFailed(regionId, error)
+    })
   }
 
   onOffer(envelope: RaftEnvelope): SnapshotSink | SnapshotRefusal {
@@ -226,6 +237,11 @@ export class Snapshots implements SnapshotService {
         this.counts.received++
         const ms = Math.round(this.#options.clock.monotonicMs() - startMs)
         logger.info({ region: regionId, ms }, 'received a snapshot')
+        if (this.#options.peer(regionId) === undefined) {
+          this.accepted(regionId)
+          this.discard(meta)
+          return
+        }
         // Receiving until the peer has it in its care.
         notify(regionId, { tag: PeerTag.SnapshotArrived, envelope })
       },
@@ -311,7 +327,9 @@ export class Snapshots implements SnapshotService {
     const code = error instanceof PolyraftError ? error.code : 'Internal'
     if (this.#closed || code === 'Closed') return
     const fields = { region: regionId, error: errorMessage(error) }
-    if (code === 'Corruption') {
+    if (code === 'Cancelled') {
+      this.#tell(regionId, 'failed')
+    } else if (code === 'Corruption') {
       logger.error(fields, 'a received snapshot is damaged: another one is asked for')
       this.#tell(regionId, 'failed')
     } else {

@@ -20,8 +20,8 @@ import type { Logger } from '../base/logger.ts'
 import { machineLater } from '../base/node-clock.ts'
 import type { Poller } from '../batch-system/poller.ts'
 import { nodeDiskProbe } from '../env/node-fs.ts'
-import type { PdClient, StoreMeta } from '../pd/port.ts'
-import { PeerTag } from '../peer/messages.ts'
+import type { PdClient, RegionOrder, StoreMeta } from '../pd/port.ts'
+import { type PeerMessage, PeerTag } from '../peer/messages.ts'
 import { PeerMetrics } from '../peer/metrics.ts'
 import type { Peer } from '../peer/peer.ts'
 import { PeerHandler } from '../peer/peer-handler.ts'
@@ -30,18 +30,20 @@ import { notLeader, regionNotFound, serverIsBusy, storeNotMatch } from '../peer/
 import { type RawRequest, type RegionError, regionErrorResponse } from '../protocol/raw.ts'
 import type { Region } from '../region/region.ts'
 import type { StoreIdent } from '../region/state.ts'
-import type { Transport, TransportEvents } from '../transport/port.ts'
+import type { RaftEnvelope, Transport, TransportEvents } from '../transport/port.ts'
 import { abandonRequests } from './abandon.ts'
 import { ApplyPool } from './apply-pool.ts'
 import { adoptRegions, type BootstrapPorts, loadIdent, register } from './bootstrap.ts'
 import { mustBeSafeConfig, type StoreConfig } from './config.ts'
 import { Inflight } from './inflight.ts'
+import { peerOrderOf } from './pd-orders.ts'
 import { PdReporter } from './pd-reporter.ts'
 import type { RegionStatus, StoreService, StoreStatus } from './port.ts'
+import { Replicas } from './replicas.ts'
 import { RoundReads } from './round-reads.ts'
 import { SnapPool } from './snap-pool.ts'
 import { Snapshots } from './snapshots.ts'
-import { resumeInstall, startPeer } from './start-peers.ts'
+import { StalePeers } from './stale-peers.ts'
 import { StoreDisk } from './store-disk.ts'
 import { openStorePoller, type StoreFsm, StoreHandler, type StoreRouter } from './store-handler.ts'
 import type { InterruptedInstall } from './store-regions.ts'
@@ -83,7 +85,7 @@ export class Store implements StoreService {
   #apply: ApplyPool | undefined
   #transport: Transport | undefined
   #handler: StoreHandler | undefined
-  #ports: PeerPorts | undefined
+  #replicas: Replicas | undefined
   #reads: RoundReads | undefined
   #reporter: PdReporter | undefined
   #ident: StoreIdent | undefined
@@ -163,7 +165,7 @@ export class Store implements StoreService {
       clusterId: this.#ident?.clusterId ?? 0,
       storeId: this.#ident?.storeId ?? 0,
       ready: this.#ready,
-      regionCount: this.#router.size,
+      regionCount: this.#replicas?.initialisedCount ?? 0,
       leaderCount,
     }
   }
@@ -214,14 +216,8 @@ export class Store implements StoreService {
     })
     const { fresh, regions } = await this.#join()
     this.#startThreads()
-    const starts = {
-      ports: this.#ports!,
-      router: this.#router,
-      mailboxCapacity: config.mailboxCapacity,
-      applyStateOf: (regionId: RegionId) => this.#disk!.regions.applyStateOf(regionId),
-    }
-    for (const region of regions) startPeer(starts, region, fresh)
-    for (const install of this.#interrupted) resumeInstall(starts, install)
+    for (const region of regions) this.#replicas!.start(region, fresh)
+    for (const install of this.#interrupted) this.#replicas!.resume(install)
     this.#disk.log.flush()
     this.#startClocks()
     this.#ready = true
@@ -260,6 +256,7 @@ export class Store implements StoreService {
       this.#ident = { ...this.#ident, adopted: true }
       return { fresh: true, regions }
     }
+    disk.regions.finishDestroying()
     this.#interrupted = await disk.regions.resumeInstalls()
     return { fresh: false, regions: disk.regions.loadRegions() }
   }
@@ -268,6 +265,7 @@ export class Store implements StoreService {
     const { config, clock, random, logger } = this.#options
     const { engine, log, snapshotDir } = this.#disk!
     this.#apply = new ApplyPool({
+      storeId: this.storeId,
       workers: config.applyPoolSize,
       engineHandle: engine.handle,
       snapshotDir,
@@ -282,9 +280,10 @@ export class Store implements StoreService {
         onFailed: (error) => this.#fail(error),
       },
     })
+    const snapPool = new SnapPool({ engineHandle: engine.handle, dir: snapshotDir })
     this.#snapshots = new Snapshots({
       config,
-      pool: new SnapPool({ engineHandle: engine.handle, dir: snapshotDir }),
+      pool: snapPool,
       transport: this.#transport!,
       room: () => nodeDiskProbe.measure(snapshotDir).freeBytes - FREE_BYTES_MIN,
       clock,
@@ -294,6 +293,19 @@ export class Store implements StoreService {
       notify: (regionId, signal) => this.#router.sendForced(regionId, signal),
       fail: (error) => this.#fail(error),
     })
+    const replicas = new Replicas({
+      router: this.#router,
+      engine,
+      mailboxCapacity: config.mailboxCapacity,
+      applyStateOf: (regionId) => this.#disk!.regions.applyStateOf(regionId),
+      bury: async (tombstone) => {
+        await snapPool.call({ op: 'bury', tombstone })
+      },
+      fail: (error) => {
+        if (!this.#stopping) this.#fail(error)
+      },
+    })
+    this.#replicas = replicas
     const release = (request: RawRequest): void => this.#inflight.release(request)
     this.#reads = new RoundReads(engine, logger, release)
     this.#reporter = new PdReporter({
@@ -303,7 +315,7 @@ export class Store implements StoreService {
       clock,
       logger,
       intervalMs: config.pdStoreHeartbeatTickIntervalMs,
-      figures: () => ({ regionCount: this.#router.size, isBusy: false }),
+      figures: () => ({ regionCount: replicas.initialisedCount, isBusy: false }),
     })
     const reporter = this.#reporter
     const ports: PeerPorts = {
@@ -317,6 +329,7 @@ export class Store implements StoreService {
       apply: this.#apply,
       reads: this.#reads,
       snapshots: this.#snapshots,
+      replicas,
       metrics: this.#metrics,
       notify: (regionId, signal) => this.#router.sendForced(regionId, signal),
       reportRegion: (report) => reporter.reportRegion(report),
@@ -325,33 +338,57 @@ export class Store implements StoreService {
         if (!this.#stopping) this.#fail(error)
       },
     }
+    replicas.attach(ports)
     this.#handler = new StoreHandler(new PeerHandler(ports), this.#reads, () => this.#router)
-    this.#ports = ports
   }
 
   #startClocks(): void {
-    const { config } = this.#options
+    const { config, pd, clock, logger } = this.#options
     const every = (ms: number, message: 'tick' | 'heartbeat-pd' | 'raft-log-gc'): void => {
       this.#timers.push(setInterval(() => this.#router.sendControl({ kind: message }), ms))
     }
     every(config.raftBaseTickIntervalMs, 'tick')
     every(config.pdHeartbeatTickIntervalMs, 'heartbeat-pd')
     every(config.raftLogGcTickIntervalMs, 'raft-log-gc')
+    const stale = new StalePeers({
+      pd,
+      router: this.#router,
+      clock,
+      logger,
+      leaderMissingMs: config.maxLeaderMissingDurationMs,
+    })
+    this.#timers.push(setInterval(() => stale.check(), config.peerStaleStateCheckIntervalMs))
+    pd.onRegionOrder((order) => this.#onOrder(order))
     this.#reporter!.start()
+  }
+
+  #onOrder(order: RegionOrder): void {
+    const message = this.#stopping ? undefined : peerOrderOf(order)
+    if (message === undefined) return
+    this.#router.sendForced(order.regionId, { tag: PeerTag.PdOrder, order: message })
   }
 
   #transportEvents(): TransportEvents {
     return {
       onMessages: (envelopes) => {
         for (const envelope of envelopes) {
-          const outcome = this.#router.send(envelope.regionId, { tag: PeerTag.Raft, envelope })
-          if (outcome !== 'ok') this.#metrics.raftMessagesDropped++
+          if (!this.#deliver(envelope)) this.#metrics.raftMessagesDropped++
         }
       },
       onSnapshotOffer: (envelope) =>
         this.#snapshots?.onOffer(envelope) ?? { busy: true, reason: 'the store is starting' },
       onUnreachable: (storeId) => this.#router.sendControl({ kind: 'unreachable', storeId }),
     }
+  }
+
+  #deliver(envelope: RaftEnvelope): boolean {
+    const { regionId } = envelope
+    const message: PeerMessage = { tag: PeerTag.Raft, envelope }
+    const outcome = this.#router.send(regionId, message)
+    if (outcome !== 'not-found') return outcome === 'ok'
+    // Regions are opened before the first message counts: then unknown means unknown.
+    if (!this.#ready || this.#replicas?.onUnknown(envelope) !== true) return false
+    return this.#router.send(regionId, message) === 'ok'
   }
 
   #refuse(request: RawRequest, error: RegionError): void {

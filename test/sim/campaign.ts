@@ -212,7 +212,7 @@ class Faults {
     network.doublePerMille = this.#random.below(200)
     network.delayPerMille = this.#random.below(300)
     network.delayMsMax = 1 + this.#random.below(1_500)
-    network.corruptPerMille = this.#random.below(2) * this.#random.below(200)
+    network.corruptPerMille = this.#random.below(400)
   }
 
   /** One store, or two, or all of them at once. */

@@ -178,7 +178,7 @@ export class SimNetwork {
     return (payload) => {
       if (this.#cut.has(`${from}>${to}`) || this.#stores.get(to)?.isUp !== true) return undefined
       // What datagrams lose, a connection repairs, most of the time.
-      if (this.#chance(this.dropPerMille / 5)) {
+      if (this.#chance(this.dropPerMille / 2)) {
         this.counts.brokenLinks++
         return 'break'
       }
