@@ -72,12 +72,6 @@ const MUTANTS = [
     '< 0)',
   ],
   [
-    'a start in the middle of an installation forgets the vote',
-    'store/store-regions.ts',
-    'if (own === undefined || own.term < state.term) return state',
-    'if (own !== undefined || state.term > 0) return state',
-  ],
-  [
     'a snapshot lacks what its index says',
     'apply/apply-runner.ts',
     'id: number): void {\n    this.#commit()\n    this.#options.onPinned',

@@ -35,7 +35,8 @@ export class SimApply implements ApplyClient {
       fs: store.faults,
       snapshotDir: SNAP_DIR,
       clock: store.clock,
-      later: (ms, run) => life.later(ms, () => this.#guard(run)),
+      // A thread that is busy looks at its timers late.
+      later: (ms, run) => life.later(ms + store.applyMs, () => this.#guard(run)),
       scheduler: {
         schedule: (run) => store.later(store.applyMs, life, () => this.#guard(run)),
       },

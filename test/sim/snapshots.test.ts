@@ -1,7 +1,11 @@
 /** Snapshots and the end of logs, in stories that are told on purpose; campaign.ts tells random ones. */
 import { describe, expect, it } from 'vitest'
+import { ColumnFamily } from '../../src/engine/port.ts'
 import { RawKind } from '../../src/protocol/raw.ts'
+import { applyStateKey } from '../../src/region/keys.ts'
+import { decodeApplyState } from '../../src/region/state.ts'
 import { SNAP_DIR } from './sim-life.ts'
+import type { SimStore } from './sim-store.ts'
 import { World } from './world.ts'
 
 const BEHIND = 3
@@ -36,6 +40,10 @@ async function fill(world: World, prefix: string, count: number): Promise<void> 
   for (let i = 0; i < count; i++) {
     await world.answered(world.put(storeId, `${prefix}${i}`, `${i}`.padEnd(100, '.')))
   }
+}
+
+function truncatedIndexOf({ engine }: SimStore): number {
+  return decodeApplyState(engine.get(ColumnFamily.Raft, applyStateKey(1))!).truncatedIndex
 }
 
 /** Whatever happened, in the end the replica is whole and nothing is left over. */
@@ -104,6 +112,30 @@ describe('a replica that installs', () => {
     await world.until(() => peer.heldSnapshot !== undefined || peer.install !== undefined)
     expect(peer.install).toBeUndefined()
     await world.until(() => peer.install !== undefined)
+    store.applyMs = 0.1
+    await mustHeal(world)
+  })
+
+  it('is not told by apply of what was before', async () => {
+    const world = await World.open({ config: CONFIG })
+    await world.awaitLeader()
+    const store = world.store(BEHIND)
+    const peer = store.peer(1)!
+    store.applyMs = 1_500
+    await fill(world, 'old', 60)
+    // The log was given up, and waits for the barrier.
+    await world.until(() => truncatedIndexOf(store) >= peer.raft.firstIndex)
+    await world.until(() => peer.appliedIndex === peer.handedOverIndex)
+    world.network.isolate(BEHIND)
+    await world.until(() => world.leader()?.self.storeId !== BEHIND)
+    store.applyMs = 8_000
+    await fill(world, 'new', 60)
+    await world.until(() => world.leader()!.raft.firstIndex > peer.raft.lastIndex + 2)
+    world.network.heal()
+    const before = peer.appliedIndex
+    await world.until(() => peer.appliedIndex > before && peer.install === undefined)
+    expect(truncatedIndexOf(store)).toBe(peer.appliedIndex)
+    await world.run(3_000)
     store.applyMs = 0.1
     await mustHeal(world)
   })
