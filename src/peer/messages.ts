@@ -6,7 +6,7 @@
  */
 
 import type { ApplyResult } from '../apply/port.ts'
-import type { PeerId, ReadyNumber, StoreId } from '../base/ids.ts'
+import type { LogIndex, PeerId, ReadyNumber, StoreId } from '../base/ids.ts'
 import type { RawRequest } from '../protocol/raw.ts'
 import type { RegionEpoch } from '../region/region.ts'
 import type { RaftEnvelope } from '../transport/port.ts'
@@ -45,7 +45,8 @@ export type PeerSignal =
   | { readonly tag: typeof PeerTag.TransferAway }
   | { readonly tag: typeof PeerTag.Campaign }
   | { readonly tag: typeof PeerTag.HeartbeatPd }
-  | { readonly tag: typeof PeerTag.RaftLogGc }
+  /** Entries up to `forcedIndex` should go though a replica lacks them; 0 = by the usual rule. */
+  | { readonly tag: typeof PeerTag.RaftLogGc; readonly forcedIndex: LogIndex }
   | {
       readonly tag: typeof PeerTag.SnapshotBuilt
       readonly id: number
@@ -69,4 +70,4 @@ export const TRANSFER_AWAY: PeerSignal = { tag: PeerTag.TransferAway }
 export const CAMPAIGN: PeerSignal = { tag: PeerTag.Campaign }
 export const HEARTBEAT_PD: PeerSignal = { tag: PeerTag.HeartbeatPd }
 export const CLEARED: PeerSignal = { tag: PeerTag.Cleared }
-export const RAFT_LOG_GC: PeerSignal = { tag: PeerTag.RaftLogGc }
+export const RAFT_LOG_GC: PeerSignal = { tag: PeerTag.RaftLogGc, forcedIndex: 0 }

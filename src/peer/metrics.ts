@@ -13,6 +13,7 @@ export class PeerMetrics {
   raftMessagesSent = 0
   raftMessagesReceived = 0
   raftMessagesDropped = 0
+  raftMessagesDroppedDiskFull = 0
   leaderChanges = 0
   committedEntries = 0
   appliedEntries = 0

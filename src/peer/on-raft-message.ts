@@ -11,6 +11,7 @@ import { MessageType } from '../raft/types.ts'
 import { peerById } from '../region/region.ts'
 import type { RaftEnvelope } from '../transport/port.ts'
 import { becomeDestroying } from './destroy.ts'
+import { leavesUnanswered } from './disk-full.ts'
 import type { PeerSignal, PeerTag } from './messages.ts'
 import type { Peer } from './peer.ts'
 
@@ -27,6 +28,10 @@ export function onRaftMessage(peer: Peer, envelope: RaftEnvelope, nowMs: number)
   // Without its files it is worth nothing: those come with it, beside the messages.
   if (message.type === MessageType.Snapshot) {
     metrics.raftMessagesDropped++
+    return
+  }
+  if (peer.ports.disks.own === 'full' && leavesUnanswered(peer, message)) {
+    metrics.raftMessagesDroppedDiskFull++
     return
   }
   metrics.raftMessagesReceived++

@@ -11,6 +11,7 @@ import {
   type RegionError,
 } from '../protocol/raw.ts'
 import { type Region, regionContains } from '../region/region.ts'
+import { diskRefusal } from './disk-full.ts'
 import type { Peer } from './peer.ts'
 import { writeBytes } from './pending-writes.ts'
 import {
@@ -40,6 +41,13 @@ export function onRequest(peer: Peer, request: RawRequest, nowMs: number): void 
     // A batch of nothing is done.
     peer.answer(request, OK_RESPONSE)
     return
+  }
+  if (peer.ports.disks.tight) {
+    const short = diskRefusal(peer, request)
+    if (short !== undefined) {
+      peer.refuse(request, short)
+      return
+    }
   }
   if (peer.writes.isTooLarge(bytes)) {
     peer.refuse(request, entryTooLarge(peer.id, bytes, peer.ports.config.raftEntryMaxSize))

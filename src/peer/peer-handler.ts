@@ -108,7 +108,7 @@ export class PeerHandler {
       case PeerTag.HeartbeatPd:
         return reportRegion(peer)
       case PeerTag.RaftLogGc:
-        return proposeCompactLog(peer)
+        return proposeCompactLog(peer, signal.forcedIndex)
       case PeerTag.SnapshotBuilt:
         return onSnapshotBuilt(peer, signal.id, signal.result, signal.error)
       case PeerTag.SnapshotSent:

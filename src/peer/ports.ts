@@ -1,6 +1,7 @@
 /** What a peer needs of the store around it. One object for all peers of a store. */
 import type { ApplyClient } from '../apply/port.ts'
 import type { Clock, Random } from '../base/clock.ts'
+import type { DiskView } from '../base/disk-state.ts'
 import type { RegionId, StoreId } from '../base/ids.ts'
 import type { Logger } from '../base/logger.ts'
 import type { RawRequest } from '../protocol/raw.ts'
@@ -99,6 +100,7 @@ export interface PeerPorts {
   readonly reads: ReadExecutor
   readonly snapshots: SnapshotService
   readonly replicas: ReplicaService
+  readonly disks: DiskView
   readonly metrics: PeerMetrics
   /** Puts a significant message into the mailbox of a region of this store. */
   notify(regionId: RegionId, signal: PeerSignal): void

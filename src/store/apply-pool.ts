@@ -20,7 +20,13 @@ import type { ApplyClient, ApplyEvents, ApplyTask } from '../apply/port.ts'
 import { decodeResults } from '../apply/round-codec.ts'
 import { assert } from '../base/assert.ts'
 import { builtUrl } from '../base/built-url.ts'
-import { type ErrorCode, errorMessage, PolyraftError, systemErrorCode } from '../base/errors.ts'
+import {
+  type ErrorCode,
+  errorMessage,
+  isOperatingError,
+  PolyraftError,
+  systemErrorCode,
+} from '../base/errors.ts'
 import type { RegionId, StoreId } from '../base/ids.ts'
 import type { Logger } from '../base/logger.ts'
 import { machineLater } from '../base/node-clock.ts'
@@ -37,6 +43,8 @@ export interface ApplyPoolOptions {
   readonly engineHandle: bigint
   /** Where snapshots are built. */
   readonly snapshotDir: string
+  /** Bytes of snapshots that a worker builds in a second. Default: no limit. */
+  readonly buildBytesPerSec?: number
   readonly events: ApplyEvents
   readonly logger: Logger
 }
@@ -77,8 +85,13 @@ export class ApplyPool implements ApplyClient {
     assert(options.workers >= 1, 'an apply pool has at least one worker')
     this.#events = options.events
     this.#logger = options.logger
-    const { storeId, engineHandle, snapshotDir } = options
-    const workerData = { storeId, engineHandle, snapshotDir }
+    const { storeId, engineHandle, snapshotDir, buildBytesPerSec } = options
+    const workerData = {
+      storeId,
+      engineHandle,
+      snapshotDir,
+      ...(buildBytesPerSec !== undefined && { buildBytesPerSec }),
+    }
     for (let i = 0; i < options.workers; i++) {
       this.#workers.push(this.#start(i, workerData))
     }
@@ -169,7 +182,8 @@ export class ApplyPool implements ApplyClient {
     if (this.#failed) return
     this.#failed = true
     const cause = asThrown(error)
-    this.#logger.error({ err: cause, worker }, 'apply worker failed')
+    const fields = isOperatingError(cause) ? { reason: cause.message } : { err: cause }
+    this.#logger.error({ ...fields, worker }, 'apply worker failed')
     this.#events.onFailed(cause)
   }
 }

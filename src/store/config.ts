@@ -47,7 +47,11 @@ export interface StoreConfig {
   /** Snapshots that are sent at once; twice as many sets of files are kept for it. */
   readonly concurrentSendSnapLimit: number
   readonly concurrentRecvSnapLimit: number
-  /** Snapshot bytes that leave this store in a second. */
+  /** No transfer takes longer: it is given up. */
+  readonly snapGcTimeoutMs: number
+  /** How often files of snapshots that nobody uses are looked for. */
+  readonly snapMgrGcTickIntervalMs: number
+  /** Snapshot bytes that are read, sent and installed here in a second, each. */
   readonly snapIoMaxBytesPerSec: number
   /** Silence after which a peer is reported to PD as down. */
   readonly maxPeerDownDurationMs: number
@@ -56,11 +60,16 @@ export interface StoreConfig {
   readonly peerStaleStateCheckIntervalMs: number
   readonly pdHeartbeatTickIntervalMs: number
   readonly pdStoreHeartbeatTickIntervalMs: number
+  // [storage]
+  /** Bytes kept in a file for a full disk; 'auto' = 2 % of the disk, at most 1 GiB. */
+  readonly reserveSpaceBytes: number | 'auto'
   // [raft-engine]
   readonly raftLogSegmentBytes: number
   /** Memory for log entries over all regions. */
   readonly raftLogCacheBytes: number
   readonly raftLogRecoveryMode: RecoveryMode
+  /** Disk use of the log from which on old segments are emptied. */
+  readonly raftLogPurgeBytes: number
   // [rocksdb]
   readonly rocksdbBlockCacheBytes: number
   readonly rocksdbWriteBufferBytes: number
@@ -90,15 +99,19 @@ export function defaultStoreConfig(): StoreConfig {
     raftLogReserveMaxTicks: 6,
     concurrentSendSnapLimit: 4,
     concurrentRecvSnapLimit: 8,
+    snapGcTimeoutMs: 4 * 3_600_000,
+    snapMgrGcTickIntervalMs: 60_000,
     snapIoMaxBytesPerSec: 100 * MIB,
     maxPeerDownDurationMs: 600_000,
     maxLeaderMissingDurationMs: 600_000,
     peerStaleStateCheckIntervalMs: 30_000,
     pdHeartbeatTickIntervalMs: 60_000,
     pdStoreHeartbeatTickIntervalMs: 10_000,
+    reserveSpaceBytes: 'auto',
     raftLogSegmentBytes: 64 * MIB,
     raftLogCacheBytes: 32 * MIB,
     raftLogRecoveryMode: RECOVERY_MODE_DEFAULT,
+    raftLogPurgeBytes: GIB,
     rocksdbBlockCacheBytes: 32 * MIB,
     rocksdbWriteBufferBytes: 16 * MIB,
   }

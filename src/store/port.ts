@@ -1,7 +1,9 @@
 /** A running store as the server, the embedded engine and the status pages use it. */
+import type { DiskState } from '../base/disk-state.ts'
 import type { ClusterId, RegionId, StoreId } from '../base/ids.ts'
 import type { RawRequest } from '../protocol/raw.ts'
 import type { Region } from '../region/region.ts'
+import type { SnapshotProgressView } from './snapshot-progress.ts'
 
 export interface RegionStatus {
   readonly region: Region
@@ -23,6 +25,8 @@ export interface RegionStatus {
     readonly source: string
     /** Of this replica: held, recording, ingesting, completing or failed. */
     readonly install: string
+    /** What is being built, sent, received or installed. */
+    readonly progress: readonly SnapshotProgressView[]
   }
 }
 
@@ -32,6 +36,12 @@ export interface StoreStatus {
   readonly ready: boolean
   readonly regionCount: number
   readonly leaderCount: number
+  /** Absent until the store is open. */
+  readonly disk?: {
+    readonly state: DiskState
+    readonly capacityBytes: number
+    readonly availableBytes: number
+  }
 }
 
 export interface StoreService {

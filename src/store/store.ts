@@ -13,12 +13,12 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { assert } from '../base/assert.ts'
 import type { Clock, Random, RoundScheduler } from '../base/clock.ts'
-import { errorMessage } from '../base/errors.ts'
+import { errorMessage, isOperatingError } from '../base/errors.ts'
 import type { RegionId, StoreId } from '../base/ids.ts'
-import { MIB } from '../base/limits.ts'
 import type { Logger } from '../base/logger.ts'
 import { machineLater } from '../base/node-clock.ts'
 import type { Poller } from '../batch-system/poller.ts'
+import type { DiskProbe } from '../env/disk-space.ts'
 import { nodeDiskProbe } from '../env/node-fs.ts'
 import type { PdClient, RegionOrder, StoreMeta } from '../pd/port.ts'
 import { type PeerMessage, PeerTag } from '../peer/messages.ts'
@@ -35,6 +35,8 @@ import { abandonRequests } from './abandon.ts'
 import { ApplyPool } from './apply-pool.ts'
 import { adoptRegions, type BootstrapPorts, loadIdent, register } from './bootstrap.ts'
 import { mustBeSafeConfig, type StoreConfig } from './config.ts'
+import { startGuard, takeDiskNotice } from './disk-notice.ts'
+import { giveUpLeaders } from './give-up-leaders.ts'
 import { Inflight } from './inflight.ts'
 import { peerOrderOf } from './pd-orders.ts'
 import { PdReporter } from './pd-reporter.ts'
@@ -47,7 +49,7 @@ import { StalePeers } from './stale-peers.ts'
 import { StoreDisk } from './store-disk.ts'
 import { openStorePoller, type StoreFsm, StoreHandler, type StoreRouter } from './store-handler.ts'
 import type { InterruptedInstall } from './store-regions.ts'
-import { regionStatus } from './store-status.ts'
+import { diskStatus, regionStatus } from './store-status.ts'
 
 export interface StoreOptions {
   /** Data directory: raft/, kv/ and LOCK are made in it. */
@@ -64,6 +66,8 @@ export interface StoreOptions {
   readonly clock: Clock
   readonly random: Random
   readonly scheduler: RoundScheduler
+  /** Default: the machine's own. */
+  readonly probe?: DiskProbe
   /** The store can do nothing any more; the process should end. Called once. */
   readonly onFatal: (error: Error) => void
 }
@@ -72,8 +76,6 @@ export interface StoreOptions {
 const TRANSFER_WAIT_ELECTIONS = 2
 const DRAIN_WAIT_MS = 2_000
 const POLL_MS = 20
-/** Disk space that a received snapshot leaves. */
-const FREE_BYTES_MIN = 64 * MIB
 
 export class Store implements StoreService {
   readonly #options: StoreOptions
@@ -167,6 +169,7 @@ export class Store implements StoreService {
       ready: this.#ready,
       regionCount: this.#replicas?.initialisedCount ?? 0,
       leaderCount,
+      ...diskStatus(this.#disk?.guard),
     }
   }
 
@@ -176,7 +179,8 @@ export class Store implements StoreService {
 
   regionStatus(regionId: RegionId): RegionStatus | undefined {
     const peer = this.#router.get(regionId)
-    return peer === undefined ? undefined : regionStatus(peer)
+    if (peer === undefined) return undefined
+    return regionStatus(peer, this.#snapshots?.progress.of(regionId) ?? [])
   }
 
   metrics(): Record<string, number> {
@@ -192,7 +196,7 @@ export class Store implements StoreService {
       metrics[name.replace(/[A-Z]/g, (c) => `_${c.toLowerCase()}`)] = value as number
     }
     Object.assign(metrics, this.#disk?.log.stats(), this.#disk?.engine.stats())
-    Object.assign(metrics, this.#snapshots?.stats())
+    Object.assign(metrics, this.#snapshots?.stats(), this.#disk?.guard.stats())
     return metrics
   }
 
@@ -202,10 +206,12 @@ export class Store implements StoreService {
   }
 
   async #open(): Promise<void> {
-    const { dir, config, logger } = this.#options
+    const { dir, config, clock, logger, probe = nodeDiskProbe } = this.#options
     this.#disk = await StoreDisk.open({
       dir,
       config,
+      clock,
+      probe,
       logger,
       events: {
         onPersisted: (regionId, readyNumber) => {
@@ -220,6 +226,7 @@ export class Store implements StoreService {
     for (const install of this.#interrupted) this.#replicas!.resume(install)
     this.#disk.log.flush()
     this.#startClocks()
+    startGuard(this.#disk.guard, this.#router, this.#transport!, this.storeId)
     this.#ready = true
     logger.info({ store: this.storeId, regions: regions.length }, 'the store is ready')
   }
@@ -263,12 +270,13 @@ export class Store implements StoreService {
 
   #startThreads(): void {
     const { config, clock, random, logger } = this.#options
-    const { engine, log, snapshotDir } = this.#disk!
+    const { engine, log, snapshotDir, guard } = this.#disk!
     this.#apply = new ApplyPool({
       storeId: this.storeId,
       workers: config.applyPoolSize,
       engineHandle: engine.handle,
       snapshotDir,
+      buildBytesPerSec: config.snapIoMaxBytesPerSec,
       logger,
       events: {
         onSnapshot: (result) => this.#snapshots!.onBuilt(result),
@@ -280,12 +288,16 @@ export class Store implements StoreService {
         onFailed: (error) => this.#fail(error),
       },
     })
-    const snapPool = new SnapPool({ engineHandle: engine.handle, dir: snapshotDir })
+    const snapPool = new SnapPool({
+      engineHandle: engine.handle,
+      dir: snapshotDir,
+      bytesPerSec: config.snapIoMaxBytesPerSec,
+    })
     this.#snapshots = new Snapshots({
       config,
       pool: snapPool,
       transport: this.#transport!,
-      room: () => nodeDiskProbe.measure(snapshotDir).freeBytes - FREE_BYTES_MIN,
+      room: () => guard.roomBytes,
       clock,
       later: machineLater,
       logger,
@@ -311,7 +323,7 @@ export class Store implements StoreService {
     this.#reporter = new PdReporter({
       pd: this.#options.pd,
       storeId: this.storeId,
-      dir: this.#options.dir,
+      disk: () => guard.figures,
       clock,
       logger,
       intervalMs: config.pdStoreHeartbeatTickIntervalMs,
@@ -330,6 +342,7 @@ export class Store implements StoreService {
       reads: this.#reads,
       snapshots: this.#snapshots,
       replicas,
+      disks: guard,
       metrics: this.#metrics,
       notify: (regionId, signal) => this.#router.sendForced(regionId, signal),
       reportRegion: (report) => reporter.reportRegion(report),
@@ -339,7 +352,7 @@ export class Store implements StoreService {
       },
     }
     replicas.attach(ports)
-    this.#handler = new StoreHandler(new PeerHandler(ports), this.#reads, () => this.#router)
+    this.#handler = new StoreHandler(new PeerHandler(ports), this.#reads, () => this.#router, log)
   }
 
   #startClocks(): void {
@@ -368,11 +381,17 @@ export class Store implements StoreService {
     this.#router.sendForced(order.regionId, { tag: PeerTag.PdOrder, order: message })
   }
 
+  /** Of no region here, or of one that has too much to do. */
+  #onUndelivered(envelope: RaftEnvelope): void {
+    const isNotice = this.#disk !== undefined && takeDiskNotice(this.#disk.guard, envelope)
+    if (!isNotice) this.#metrics.raftMessagesDropped++
+  }
+
   #transportEvents(): TransportEvents {
     return {
       onMessages: (envelopes) => {
         for (const envelope of envelopes) {
-          if (!this.#deliver(envelope)) this.#metrics.raftMessagesDropped++
+          if (!this.#deliver(envelope)) this.#onUndelivered(envelope)
         }
       },
       onSnapshotOffer: (envelope) =>
@@ -410,11 +429,14 @@ export class Store implements StoreService {
     this.#stopping = true
     this.#poller.stop()
     this.#stopClocks()
+    const stack = isOperatingError(error) ? {} : { stack: error.stack }
     this.#options.logger.error(
-      { store: this.#ident?.storeId, error: errorMessage(error), stack: error.stack },
+      { store: this.#ident?.storeId, error: errorMessage(error), ...stack },
       'the store failed and stops',
     )
     this.#abandonRequests()
+    if (this.#transport !== undefined)
+      giveUpLeaders(this.#router.all(), this.#transport, this.#options)
     this.#options.onFatal(error)
   }
 
@@ -460,6 +482,7 @@ export class Store implements StoreService {
     for (const timer of this.#timers) clearInterval(timer)
     this.#timers = []
     this.#reporter?.stop()
+    this.#disk?.guard.stop()
   }
 
   /** Ends threads before what they use; every step may be missing when the start failed half-way. */

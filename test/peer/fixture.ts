@@ -1,5 +1,6 @@
 /** A peer alone, with everything around it in the test's hands. */
 import type { ApplyClient, ApplyResult, ApplyTask } from '../../src/apply/port.ts'
+import { ROOMY_DISKS } from '../../src/base/disk-state.ts'
 import { silentLogger } from '../../src/base/logger.ts'
 import { type PeerMessage, PeerTag } from '../../src/peer/messages.ts'
 import { PeerMetrics } from '../../src/peer/metrics.ts'
@@ -172,6 +173,7 @@ export class PeerFixture {
         complete: () => called('complete')(),
         cancel: () => called('cancel')(),
       },
+      disks: ROOMY_DISKS,
       replicas: {
         onRegion: () => {},
         isOccupied: () => this.occupied,

@@ -17,6 +17,8 @@ export interface CampaignResult {
 
 const FAULTS_MS = 30_000
 const HEAL_MS_MAX = 30_000
+/** A sender whose receiver lost power waits two minutes for the last answer. */
+const SETTLE_MS_MAX = 150_000
 const ELECTION_MS = 1_000
 /** Not removing: a file that cannot be removed stays until the next start, and that is meant. */
 const FAILING = ['create', 'read', 'write', 'rename', 'sync-directory'] as const
@@ -100,7 +102,7 @@ async function mustLeaveNothing(world: World): Promise<void> {
         const busy = snapshots_held! + snapshots_sending! + snapshots_receiving!
         return busy === 0 && faults.list(SNAP_DIR).length === 0
       }),
-    HEAL_MS_MAX,
+    SETTLE_MS_MAX,
   )
 }
 

@@ -3,6 +3,7 @@
  * world's clock, network, threads and disk behind the ports.
  */
 import { assert } from '../../src/base/assert.ts'
+import { ROOMY_DISKS } from '../../src/base/disk-state.ts'
 import { systemErrorCode } from '../../src/base/errors.ts'
 import { silentLogger } from '../../src/base/logger.ts'
 import type { Poller } from '../../src/batch-system/poller.ts'
@@ -175,6 +176,7 @@ export class SimLife implements LinkHolder {
       reads: this.reads,
       snapshots: this.#snapshots,
       replicas,
+      disks: ROOMY_DISKS,
       metrics: this.metrics,
       notify,
       reportRegion: () => {},
@@ -182,7 +184,7 @@ export class SimLife implements LinkHolder {
       fail: (error) => this.fail(error),
     }
     replicas.attach(ports)
-    this.#handler = new StoreHandler(new PeerHandler(ports), this.reads, () => this.router)
+    this.#handler = new StoreHandler(new PeerHandler(ports), this.reads, () => this.router, log)
     return replicas
   }
 

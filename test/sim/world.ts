@@ -289,14 +289,13 @@ export class World implements ResponseSink {
     const log = life.isOpen ? life.log.stats() : {}
     this.totals.fetches += log.raftlog_fetches ?? 0
     this.totals.segmentsPurged += log.raftlog_segments_purged ?? 0
-    const snapshots = life.snapshots?.counts
-    if (snapshots === undefined) return
-    this.totals.snapshotsBuilt += snapshots.built
-    this.totals.snapshotBuildsFailed += snapshots.failed
-    this.totals.snapshotsSent += snapshots.sent
-    this.totals.snapshotSendsFailed += snapshots.sendsFailed
-    this.totals.snapshotsReceived += snapshots.received
-    this.totals.snapshotsInstalled += snapshots.installed
+    const snapshots = life.snapshots?.stats() ?? {}
+    this.totals.snapshotsBuilt += snapshots.snapshots_built ?? 0
+    this.totals.snapshotBuildsFailed += snapshots.snapshots_build_failures ?? 0
+    this.totals.snapshotsSent += snapshots.snapshots_sent ?? 0
+    this.totals.snapshotSendsFailed += snapshots.snapshots_send_failures ?? 0
+    this.totals.snapshotsReceived += snapshots.snapshots_received ?? 0
+    this.totals.snapshotsInstalled += snapshots.snapshots_installed ?? 0
   }
 
   /** Totals of all lives, those that go on included. */

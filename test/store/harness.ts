@@ -12,6 +12,8 @@ import type { KvClient } from '../../src/client/kv-client.ts'
 import type { StoreConnection } from '../../src/client/store-connection.ts'
 import type { KvEngine } from '../../src/engine/port.ts'
 import { openRocksDb } from '../../src/engine/rocksdb-engine.ts'
+import type { DiskProbe } from '../../src/env/disk-space.ts'
+import { nodeDiskProbe } from '../../src/env/node-fs.ts'
 import { LocalPdClient } from '../../src/pd/local-client.ts'
 import type { RegionHeartbeat, RegionOrder } from '../../src/pd/port.ts'
 import { type PdServer, startPd } from '../../src/pd/server.ts'
@@ -34,6 +36,8 @@ export interface HarnessOptions {
   readonly stores?: number
   readonly regions?: number
   readonly config?: Partial<StoreConfig>
+  /** Of the client; default 10 s. */
+  readonly timeoutMs?: number
 }
 
 export class StoreHarness {
@@ -50,6 +54,8 @@ export class StoreHarness {
   readonly #events = new Map<number, TransportEvents>()
   /** The last one of each region. */
   readonly heartbeats = new Map<number, RegionHeartbeat>()
+  /** What stores are told of their disks, by number; the machine's own where there is none. */
+  readonly probes = new Map<number, DiskProbe>()
 
   static async start(options: HarnessOptions = {}): Promise<StoreHarness> {
     const harness = new StoreHarness(options)
@@ -94,7 +100,7 @@ export class StoreHarness {
       connect: (address, storeId) => this.#connection(address, storeId),
       clock: machineClock,
       random: machineRandom,
-      timeoutMs: 10_000,
+      timeoutMs: this.#options.timeoutMs ?? 10_000,
     })
   }
 
@@ -142,6 +148,7 @@ export class StoreHarness {
       random: machineRandom,
       scheduler: eventLoopScheduler,
       onFatal: (error) => this.failures.push(error),
+      probe: { measure: (dir) => (this.probes.get(number) ?? nodeDiskProbe).measure(dir) },
     })
     this.stores.set(number, store)
     return store
