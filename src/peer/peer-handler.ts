@@ -28,6 +28,7 @@ import {
   onSnapshotArrived,
   tickInstall,
 } from './snapshot-install.ts'
+import { tickStranded } from './stranded.ts'
 import { transferAway } from './transfer-away.ts'
 
 export class PeerHandler {
@@ -85,6 +86,7 @@ export class PeerHandler {
         if (peer.isLeader) peer.leaderHeardMs = this.#nowMs
         if (peer.install !== undefined) tickInstall(peer, this.#nowMs)
         peer.source.tick()
+        if (!peer.isLeader) tickStranded(peer)
         peer.raft.tick()
         if (peer.pendingCount > 0) reportCaughtUp(peer)
         if (peer.farewells.length > 0) tickFarewells(peer)

@@ -100,6 +100,10 @@ export class Peer implements Fsm<PeerMessage> {
   readonly logGc = new LogGcState()
   /** A commit index that waits for the next write to the log. */
   unwrittenHardState: HardState | undefined = undefined
+  /** Restarted as the only replica: nobody else will lead, so it need not wait to be called on. */
+  campaignsOnceApplied = false
+  /** Ticks for which it has not led while proposals of its own wait for their fate. */
+  strandedTicks = 0
   /** Last entry given to apply. */
   handedOverIndex: LogIndex
   // Snapshots: as the leader, and as a follower

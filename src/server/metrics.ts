@@ -58,6 +58,7 @@ const COUNTERS: ReadonlySet<string> = new Set([
   'snapshots_sent',
   'snapshots_sent_bytes',
   'stale',
+  'stranded',
   'tombstone_messages_sent',
 ])
 
