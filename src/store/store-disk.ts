@@ -7,6 +7,7 @@ import type { Clock } from '../base/clock.ts'
 import { PolyraftError } from '../base/errors.ts'
 import type { LogIndex, ReadyNumber, RegionId, Term } from '../base/ids.ts'
 import type { Logger } from '../base/logger.ts'
+import { REJOIN } from '../base/rejoin.ts'
 import { ColumnFamily, type SharedKvEngine } from '../engine/port.ts'
 import { openRocksDb } from '../engine/rocksdb-engine.ts'
 import { lockDataDirectory } from '../env/data-dir.ts'
@@ -25,12 +26,14 @@ import {
   INITIAL_LOG_TERM,
   RegionStateKind,
   type SnapshotState,
+  type StoreIdent,
 } from '../region/state.ts'
 import { readMeta, removeAllBut } from '../snap/files.ts'
 import { encodeMeta, snapshotName } from '../snap/format.ts'
-import { loadRegionStates } from './bootstrap.ts'
+import { type BootstrapPorts, loadIdent, loadRegionStates, readIdent } from './bootstrap.ts'
 import type { StoreConfig } from './config.ts'
 import { DiskGuard } from './disk-guard.ts'
+import { mustBelongTogether, writeOwner } from './log-owner.ts'
 
 export interface StoreDiskOptions {
   readonly dir: string
@@ -49,8 +52,6 @@ export interface InterruptedInstall {
   readonly data: Uint8Array | undefined
 }
 
-const REJOIN = 'remove the whole data directory and let the store rejoin as a new one'
-
 export class StoreDisk {
   readonly guard: DiskGuard
   readonly engine: SharedKvEngine
@@ -58,6 +59,7 @@ export class StoreDisk {
   /** Where snapshots are made and received. */
   readonly snapshotDir: string
   readonly #lock: DirectoryLock
+  readonly #raftDir: string
   /** New regions whose first record is on its way to disk. */
   #created:
     | { readonly left: Set<RegionId>; readonly done: () => void; readonly fail: (e: Error) => void }
@@ -96,7 +98,7 @@ export class StoreDisk {
           },
         },
       })
-      disk = new StoreDisk(lock, guard, engine, log, join(dir, 'snap'))
+      disk = new StoreDisk(lock, guard, engine, log, dir)
       nodeFileSystem.makeDirectory(disk.snapshotDir)
       return disk
     } catch (error) {
@@ -111,17 +113,28 @@ export class StoreDisk {
     guard: DiskGuard,
     engine: SharedKvEngine,
     log: RaftLog,
-    snapshotDir: string,
+    dir: string,
   ) {
     this.#lock = lock
     this.guard = guard
     this.engine = engine
     this.log = log
-    this.snapshotDir = snapshotDir
+    this.snapshotDir = join(dir, 'snap')
+    this.#raftDir = join(dir, 'raft')
+  }
+
+  /** Who this store is; asked of PD where both kv/ and raft/ are empty. */
+  async loadIdent(ports: BootstrapPorts): Promise<StoreIdent> {
+    const hasRegions = this.log.regions().length > 0
+    mustBelongTogether(nodeFileSystem, this.#raftDir, readIdent(this.engine), hasRegions)
+    const ident = await loadIdent(ports)
+    writeOwner(nodeFileSystem, this.#raftDir, ident)
+    return ident
   }
 
   /** Begins the raft logs of new regions, durably: a log that is missing later is damage, not news. */
   createLogs(regionIds: readonly RegionId[]): Promise<void> {
+    for (const regionId of regionIds) this.#mustBeUnused(regionId)
     const fresh = regionIds.filter((regionId) => this.log.state(regionId) === undefined)
     const state = { term: INITIAL_LOG_TERM, vote: 0 }
     return this.#beginLogs(
@@ -129,6 +142,19 @@ export class StoreDisk {
         regionId,
         state: { ...state, index: INITIAL_LOG_INDEX, indexTerm: INITIAL_LOG_TERM },
       })),
+    )
+  }
+
+  /** A crash before the region was adopted leaves a log that nothing was written to. */
+  #mustBeUnused(regionId: RegionId): void {
+    const state = this.log.state(regionId)
+    if (state === undefined) return
+    const { hardState, lastIndex } = state
+    if (hardState.term === INITIAL_LOG_TERM && lastIndex === INITIAL_LOG_INDEX) return
+    throw new PolyraftError(
+      'Corruption',
+      `the raft log holds entries of region ${regionId}, which kv/ never took over: kv/ lost data; ${REJOIN}`,
+      { regionId },
     )
   }
 
