@@ -74,6 +74,8 @@ export class StoreDisk {
       const guard = openGuard(options)
       engine = await openRocksDb({
         dir: join(dir, 'kv'),
+        optionSet: config.rocksdbOptionSet,
+        backgroundJobs: config.rocksdbMaxBackgroundJobs,
         blockCacheBytes: config.rocksdbBlockCacheBytes,
         writeBufferBytes: config.rocksdbWriteBufferBytes,
         logger,
