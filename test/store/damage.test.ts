@@ -77,6 +77,16 @@ describe('kv/ behind the raft log', () => {
     }
   })
 
+  it('by rotten bytes in the middle of its write-ahead log: the raft log brings it again', async () => {
+    const [wal] = walFiles()
+    const bytes = readFileSync(wal!.path)
+    const middle = Math.floor(bytes.length / 2)
+    bytes.fill(0x55, middle, middle + 16)
+    writeFileSync(wal!.path, bytes)
+    await harness.startStore(1)
+    await mustHoldAll()
+  })
+
   it('to before its beginning: refused, it would start as new', async () => {
     for (const { path } of walFiles()) truncateSync(path, 0)
     await isRefused(/kv\/ beside it is empty: it was lost/)
