@@ -56,11 +56,11 @@ it('catches up 200 regions by snapshots while writes go on', async () => {
   await harness.startStore(3)
   const metrics = () => harness!.stores.get(3)!.metrics()
   await expect
-    .poll(() => metrics().snapshots_installed, { timeout: 40_000 })
+    .poll(() => metrics().snapshots_installed, { timeout: 60_000 })
     .toBeGreaterThanOrEqual(REGIONS)
   writing = false
   expect(await load).toBeGreaterThan(0)
   await expect.poll(() => harness!.behind(3), { timeout: 20_000, interval: 50 }).toEqual([])
   expect(metrics().snapshots_receiving).toBe(0)
   expect(harness.failures).toEqual([])
-}, 120_000)
+}, 150_000)
