@@ -319,6 +319,7 @@ export class PdCore {
       pd_region_heartbeats_refused: this.#counters.refused,
       pd_store_heartbeats: this.#counters.storeHeartbeats,
       pd_orders: this.#counters.orders,
+      pd_region_checks: this.#coordinator.checks,
       pd_operators: this.#coordinator.operators.size,
       pd_operators_started: this.#coordinator.operators.counters.started,
       pd_operators_finished: this.#coordinator.operators.counters.success,
