@@ -21,7 +21,7 @@ export interface ApplyTask {
 /** A deterministic refusal of a whole entry: the same on every replica. */
 export interface ApplyRejection {
   readonly index: LogIndex
-  readonly code: 'EpochNotMatch'
+  readonly code: 'EpochNotMatch' | 'InvalidChange'
 }
 
 export interface ApplyResult {

@@ -39,7 +39,7 @@ const ENTRY_HEADER_BYTES = 21
 
 const RESULT_NUMBERS = 7
 const REJECTION_NUMBERS = 2
-const REJECTION_CODES = ['EpochNotMatch'] as const
+const REJECTION_CODES = ['EpochNotMatch', 'InvalidChange'] as const
 
 /** Where the calls of a round end up. */
 export interface RoundTarget {

@@ -20,6 +20,7 @@ export type ErrorCode =
   | 'RecoveryInProgress'
   | 'Undetermined'
   | 'Timeout'
+  | 'Cancelled'
   | 'Closed'
   | 'Unavailable'
   | 'Unsupported'
@@ -54,6 +55,7 @@ const RETRYABLE: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   'MismatchPeerId',
   'ReadIndexNotReady',
   'RegionNotInitialized',
+  'DiskFull',
   'RecoveryInProgress',
   'Unavailable',
   'NotBootstrapped',
@@ -77,6 +79,14 @@ export class PolyraftError extends Error {
     this.retryable = RETRYABLE.has(code)
     this.data = data
   }
+}
+
+/** Something that a user can act on, and no bug: its stack tells nobody anything. */
+export function isOperatingError(error: unknown): boolean {
+  if (error instanceof PolyraftError) return true
+  const code = systemErrorCode(error)
+  // Those are wrong calls of Node's functions.
+  return code !== undefined && !code.startsWith('ERR_')
 }
 
 /** Where a peer lives, as errors tell it. */

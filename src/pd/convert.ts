@@ -5,6 +5,7 @@ import type {
   RegionHeartbeatResponse,
   RequestHeader,
   ResponseHeader,
+  WireChangePeer,
   WirePeer,
   WireRegion,
   WireRegionInfo,
@@ -13,6 +14,7 @@ import type {
 } from '../protocol/pd-messages.ts'
 import type { Peer, Region, RegionEpoch } from '../region/region.ts'
 import type {
+  ChangePeer,
   ChangePeerType,
   DownPeer,
   RegionHeartbeat,
@@ -206,15 +208,29 @@ export function heartbeatToWire(
 }
 
 export function orderFromWire(wire: RegionHeartbeatResponse): RegionOrder {
-  const { regionEpoch, changePeer } = wire
-  const changed = maybePeerFromWire(changePeer?.peer)
+  const { regionEpoch, changePeer, changePeerV2 } = wire
+  const changed = changePeer == null ? undefined : changeFromWire(changePeer)
   return {
     regionId: wire.regionId,
     regionEpoch: regionEpoch == null ? undefined : epochOf(regionEpoch),
     targetPeer: maybePeerFromWire(wire.targetPeer),
-    changePeer: changed && { peer: changed, changeType: changePeer!.changeType as ChangePeerType },
+    changePeer: changed,
+    ...(changePeerV2 != null && { changePeerV2: changesFromWire(changePeerV2.changes) }),
     transferLeader: maybePeerFromWire(wire.transferLeader?.peer),
   }
+}
+
+function changeFromWire({ peer, changeType }: WireChangePeer): ChangePeer | undefined {
+  const changed = maybePeerFromWire(peer)
+  return changed && { peer: changed, changeType: changeType as ChangePeerType }
+}
+
+function changesFromWire(wire: readonly WireChangePeer[]): ChangePeer[] {
+  return wire.map(changeFromWire).filter((change) => change !== undefined)
+}
+
+function changeToWire({ peer, changeType }: ChangePeer): WireChangePeer {
+  return { peer: peerToWire(peer), changeType }
 }
 
 function epochOf({ confVer, version }: RegionEpoch): RegionEpoch {
@@ -222,16 +238,16 @@ function epochOf({ confVer, version }: RegionEpoch): RegionEpoch {
 }
 
 export function orderToWire(order: RegionOrder, header: ResponseHeader): RegionHeartbeatResponse {
-  const { regionEpoch, changePeer } = order
+  const { regionEpoch, changePeer, changePeerV2 } = order
   return {
     header,
     regionId: order.regionId,
     regionEpoch: regionEpoch && epochOf(regionEpoch),
     targetPeer: order.targetPeer && peerToWire(order.targetPeer),
-    changePeer: changePeer && {
-      peer: peerToWire(changePeer.peer),
-      changeType: changePeer.changeType,
-    },
+    changePeer: changePeer && changeToWire(changePeer),
+    ...(changePeerV2 !== undefined && {
+      changePeerV2: { changes: changePeerV2.map(changeToWire) },
+    }),
     transferLeader: order.transferLeader && {
       peer: peerToWire(order.transferLeader),
       peers: [],

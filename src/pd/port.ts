@@ -86,6 +86,8 @@ export interface RegionOrder {
   /** The leader, as PD knows it. */
   readonly targetPeer: Peer | undefined
   readonly changePeer: ChangePeer | undefined
+  /** Several changes at once, through the joint state; none: leave it. */
+  readonly changePeerV2?: readonly ChangePeer[] | undefined
   readonly transferLeader: Peer | undefined
 }
 

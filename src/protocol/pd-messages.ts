@@ -235,12 +235,18 @@ export interface RegionHeartbeatRequest extends HeaderRequest, WireRegionInfo {
   term: number
 }
 
+export interface WireChangePeer {
+  peer: Maybe<WirePeer>
+  changeType: number
+}
+
 export interface RegionHeartbeatResponse extends HeaderResponse {
   regionId: number
   regionEpoch: Maybe<WireEpoch>
   targetPeer: Maybe<WirePeer>
   /** changeType as in eraftpb: 0 add, 1 remove, 2 add learner. */
-  changePeer: Maybe<{ peer: Maybe<WirePeer>; changeType: number }>
+  changePeer: Maybe<WireChangePeer>
+  changePeerV2?: Maybe<{ changes: WireChangePeer[] }>
   transferLeader: Maybe<{ peer: Maybe<WirePeer>; peers: WirePeer[] }>
 }
 

@@ -20,8 +20,14 @@ import type { ApplyClient, ApplyEvents, ApplyTask } from '../apply/port.ts'
 import { decodeResults } from '../apply/round-codec.ts'
 import { assert } from '../base/assert.ts'
 import { builtUrl } from '../base/built-url.ts'
-import { type ErrorCode, errorMessage, PolyraftError, systemErrorCode } from '../base/errors.ts'
-import type { RegionId } from '../base/ids.ts'
+import {
+  type ErrorCode,
+  errorMessage,
+  isOperatingError,
+  PolyraftError,
+  systemErrorCode,
+} from '../base/errors.ts'
+import type { RegionId, StoreId } from '../base/ids.ts'
 import type { Logger } from '../base/logger.ts'
 import { machineLater } from '../base/node-clock.ts'
 import type { Region } from '../region/region.ts'
@@ -30,6 +36,7 @@ import { ApplyRound } from './apply-round.ts'
 import type { ApplyWorkerData, ApplyWorkerReport } from './apply-worker.ts'
 
 export interface ApplyPoolOptions {
+  readonly storeId: StoreId
   /** Threads, at least one. */
   readonly workers: number
   /** Of the engine that the workers attach to; it outlives the pool. */
@@ -76,8 +83,8 @@ export class ApplyPool implements ApplyClient {
     assert(options.workers >= 1, 'an apply pool has at least one worker')
     this.#events = options.events
     this.#logger = options.logger
-    const { engineHandle, snapshotDir } = options
-    const workerData = { engineHandle, snapshotDir }
+    const { storeId, engineHandle, snapshotDir } = options
+    const workerData = { storeId, engineHandle, snapshotDir }
     for (let i = 0; i < options.workers; i++) {
       this.#workers.push(this.#start(i, workerData))
     }
@@ -168,7 +175,8 @@ export class ApplyPool implements ApplyClient {
     if (this.#failed) return
     this.#failed = true
     const cause = asThrown(error)
-    this.#logger.error({ err: cause, worker }, 'apply worker failed')
+    const fields = isOperatingError(cause) ? { reason: cause.message } : { err: cause }
+    this.#logger.error({ ...fields, worker }, 'apply worker failed')
     this.#events.onFailed(cause)
   }
 }

@@ -49,13 +49,23 @@ export interface StoreConfig {
   readonly concurrentRecvSnapLimit: number
   /** Snapshot bytes that leave this store in a second. */
   readonly snapIoMaxBytesPerSec: number
+  /** Silence after which a peer is reported to PD as down. */
+  readonly maxPeerDownDurationMs: number
+  /** A replica that has not heard a leader for so long asks PD whether it still is a member. */
+  readonly maxLeaderMissingDurationMs: number
+  readonly peerStaleStateCheckIntervalMs: number
   readonly pdHeartbeatTickIntervalMs: number
   readonly pdStoreHeartbeatTickIntervalMs: number
+  // [storage]
+  /** Bytes kept in a file for a full disk; 'auto' = 2 % of the disk, at most 1 GiB. */
+  readonly reserveSpaceBytes: number | 'auto'
   // [raft-engine]
   readonly raftLogSegmentBytes: number
   /** Memory for log entries over all regions. */
   readonly raftLogCacheBytes: number
   readonly raftLogRecoveryMode: RecoveryMode
+  /** Disk use of the log from which on old segments are emptied. */
+  readonly raftLogPurgeBytes: number
   // [rocksdb]
   readonly rocksdbBlockCacheBytes: number
   readonly rocksdbWriteBufferBytes: number
@@ -86,11 +96,16 @@ export function defaultStoreConfig(): StoreConfig {
     concurrentSendSnapLimit: 4,
     concurrentRecvSnapLimit: 8,
     snapIoMaxBytesPerSec: 100 * MIB,
+    maxPeerDownDurationMs: 600_000,
+    maxLeaderMissingDurationMs: 600_000,
+    peerStaleStateCheckIntervalMs: 30_000,
     pdHeartbeatTickIntervalMs: 60_000,
     pdStoreHeartbeatTickIntervalMs: 10_000,
+    reserveSpaceBytes: 'auto',
     raftLogSegmentBytes: 64 * MIB,
     raftLogCacheBytes: 32 * MIB,
     raftLogRecoveryMode: RECOVERY_MODE_DEFAULT,
+    raftLogPurgeBytes: GIB,
     rocksdbBlockCacheBytes: 32 * MIB,
     rocksdbWriteBufferBytes: 16 * MIB,
   }

@@ -1,4 +1,5 @@
 /** A running store as the server, the embedded engine and the status pages use it. */
+import type { DiskState } from '../base/disk-state.ts'
 import type { ClusterId, RegionId, StoreId } from '../base/ids.ts'
 import type { RawRequest } from '../protocol/raw.ts'
 import type { Region } from '../region/region.ts'
@@ -32,6 +33,12 @@ export interface StoreStatus {
   readonly ready: boolean
   readonly regionCount: number
   readonly leaderCount: number
+  /** Absent until the store is open. */
+  readonly disk?: {
+    readonly state: DiskState
+    readonly capacityBytes: number
+    readonly availableBytes: number
+  }
 }
 
 export interface StoreService {

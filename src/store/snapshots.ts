@@ -77,7 +77,15 @@ export class Snapshots implements SnapshotService {
   #sending = 0
   #lastTransfer = 0
   #closed = false
-  readonly counts = { built: 0, failed: 0, sent: 0, sendsFailed: 0, received: 0, installed: 0 }
+  readonly counts = {
+    built: 0,
+    failed: 0,
+    sent: 0,
+    sendsFailed: 0,
+    received: 0,
+    installed: 0,
+    refusedDiskFull: 0,
+  }
   #bytesSent = 0
   #bytesReceived = 0
 
@@ -98,6 +106,7 @@ export class Snapshots implements SnapshotService {
       snapshots_send_failures: this.counts.sendsFailed,
       snapshots_received: this.counts.received,
       snapshots_installed: this.counts.installed,
+      snapshots_refused_disk_full: this.counts.refusedDiskFull,
       snapshots_sent_bytes: this.#bytesSent,
       snapshots_received_bytes: this.#bytesReceived,
     }
@@ -141,6 +150,11 @@ export class Snapshots implements SnapshotService {
       meta === undefined || built === undefined
         ? undefined
         : { data: meta, region: built.region, index: built.index, term: built.term }
+    if (this.#options.peer(regionId) === undefined) {
+      // The replica was destroyed, but not its reservation.
+      this.release(meta)
+      return
+    }
     this.#options.notify(regionId, { tag: PeerTag.SnapshotBuilt, id, result, error })
   }
 
@@ -167,6 +181,12 @@ export class Snapshots implements SnapshotService {
     )
   }
 
+  cancel(regionId: RegionId): void {
+    this.#options.pool.call({ op: 'cancel', regionId }).catch((error: unknown) => {
+      this.#onInstallFailed(regionId, error)
+    })
+  }
+
   onOffer(envelope: RaftEnvelope): SnapshotSink | SnapshotRefusal {
     const { config, room, logger } = this.#options
     const meta = metaOf(envelope)
@@ -182,6 +202,7 @@ export class Snapshots implements SnapshotService {
     }
     const bytes = snapshotBytes(meta)
     if (room() < bytes * SPACE_FACTOR) {
+      this.counts.refusedDiskFull++
       logger.warn({ region: regionId, bytes }, 'no room on disk for a snapshot')
       return { busy: true, reason: `no room on disk for ${bytes} bytes` }
     }
@@ -226,6 +247,11 @@ export class Snapshots implements SnapshotService {
         this.counts.received++
         const ms = Math.round(this.#options.clock.monotonicMs() - startMs)
         logger.info({ region: regionId, ms }, 'received a snapshot')
+        if (this.#options.peer(regionId) === undefined) {
+          this.accepted(regionId)
+          this.discard(meta)
+          return
+        }
         // Receiving until the peer has it in its care.
         notify(regionId, { tag: PeerTag.SnapshotArrived, envelope })
       },
@@ -311,7 +337,9 @@ export class Snapshots implements SnapshotService {
     const code = error instanceof PolyraftError ? error.code : 'Internal'
     if (this.#closed || code === 'Closed') return
     const fields = { region: regionId, error: errorMessage(error) }
-    if (code === 'Corruption') {
+    if (code === 'Cancelled') {
+      this.#tell(regionId, 'failed')
+    } else if (code === 'Corruption') {
       logger.error(fields, 'a received snapshot is damaged: another one is asked for')
       this.#tell(regionId, 'failed')
     } else {

@@ -3,25 +3,31 @@
  * files, and the regions found there.
  */
 import { join } from 'node:path'
+import type { Clock } from '../base/clock.ts'
 import type { Logger } from '../base/logger.ts'
 import type { SharedKvEngine } from '../engine/port.ts'
 import { openRocksDb } from '../engine/rocksdb-engine.ts'
 import { lockDataDirectory } from '../env/data-dir.ts'
+import type { DiskProbe } from '../env/disk-space.ts'
 import { nodeFileSystem } from '../env/node-fs.ts'
 import type { DirectoryLock } from '../env/port.ts'
 import { openRaftLog } from '../raftlog/open.ts'
 import type { RaftLog, RaftLogEvents } from '../raftlog/port.ts'
 import type { StoreConfig } from './config.ts'
+import { DiskGuard } from './disk-guard.ts'
 import { StoreRegions } from './store-regions.ts'
 
 export interface StoreDiskOptions {
   readonly dir: string
   readonly config: StoreConfig
+  readonly clock: Clock
+  readonly probe: DiskProbe
   readonly logger: Logger
   readonly events: RaftLogEvents
 }
 
 export class StoreDisk {
+  readonly guard: DiskGuard
   readonly engine: SharedKvEngine
   readonly log: RaftLog
   /** Where snapshots are made and received. */
@@ -34,6 +40,8 @@ export class StoreDisk {
     const lock = await lockDataDirectory(dir)
     let engine: SharedKvEngine | undefined
     try {
+      // First: RocksDB needs space to open, which a full disk has only in the reserve.
+      const guard = openGuard(options)
       engine = await openRocksDb({
         dir: join(dir, 'kv'),
         blockCacheBytes: config.rocksdbBlockCacheBytes,
@@ -48,6 +56,7 @@ export class StoreDisk {
         segmentBytes: config.raftLogSegmentBytes,
         cacheBytes: config.raftLogCacheBytes,
         recoveryMode: config.raftLogRecoveryMode,
+        purgeBytes: config.raftLogPurgeBytes,
         logger,
         events: {
           onPersisted: (regionId, readyNumber) => {
@@ -60,7 +69,7 @@ export class StoreDisk {
           },
         },
       })
-      disk = new StoreDisk(lock, engine, log, join(dir, 'snap'))
+      disk = new StoreDisk(lock, guard, engine, log, join(dir, 'snap'))
       return disk
     } catch (error) {
       await engine?.close()
@@ -71,11 +80,13 @@ export class StoreDisk {
 
   private constructor(
     lock: DirectoryLock,
+    guard: DiskGuard,
     engine: SharedKvEngine,
     log: RaftLog,
     snapshotDir: string,
   ) {
     this.#lock = lock
+    this.guard = guard
     this.engine = engine
     this.log = log
     this.snapshotDir = snapshotDir
@@ -91,4 +102,9 @@ export class StoreDisk {
     await this.engine.close()
     await this.#lock.release()
   }
+}
+
+function openGuard({ dir, config, clock, probe, logger }: StoreDiskOptions): DiskGuard {
+  const reserveBytes = config.reserveSpaceBytes
+  return new DiskGuard({ dir, fs: nodeFileSystem, probe, clock, logger, reserveBytes })
 }

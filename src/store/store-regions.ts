@@ -18,6 +18,7 @@ import {
   RegionStateKind,
   type SnapshotState,
 } from '../region/state.ts'
+import { buryReplica } from '../snap/bury.ts'
 import { readMeta, removeAllBut } from '../snap/files.ts'
 import { encodeMeta, snapshotName } from '../snap/format.ts'
 import { loadRegionStates } from './bootstrap.ts'
@@ -88,7 +89,8 @@ export class StoreRegions {
     const states = loadRegionStates(this.#engine)
     const known = new Set(states.map(({ region }) => region.id))
     for (const regionId of this.#log.regions()) {
-      if (known.has(regionId)) continue
+      // Of a peer that never had data the log has but its vote, which a peer after it respects too.
+      if (known.has(regionId) || this.#isWithoutData(regionId)) continue
       throw new PolyraftError(
         'Corruption',
         `the raft log holds region ${regionId}, of which kv/ knows nothing: kv/ lost data or was ` +
@@ -101,6 +103,23 @@ export class StoreRegions {
       .map(({ region }) => region)
     this.#compactAgain(regions)
     return regions
+  }
+
+  /**
+   * Goes on where a stop interrupted the end of replicas. A log with entries beside a tombstone is
+   * the dead peer's; one without may be that of a later peer that has no data yet.
+   */
+  finishDestroying(): void {
+    for (const state of loadRegionStates(this.#engine)) {
+      if (state.kind !== RegionStateKind.Tombstone) continue
+      if (!state.cleared) buryReplica(this.#engine, state)
+      const { id } = state.region
+      if (this.#log.state(id) !== undefined && !this.#isWithoutData(id)) this.#log.remove(id)
+    }
+  }
+
+  #isWithoutData(regionId: RegionId): boolean {
+    return this.#log.state(regionId)?.lastIndex === 0
   }
 
   /**

@@ -1,9 +1,10 @@
-/** A region as status pages and tools see it. */
+/** A region, and the store's disk, as status pages and tools see them. */
 import type { Peer } from '../peer/peer.ts'
 import { ProgressState } from '../raft/tracker/progress.ts'
 import { StateRole } from '../raft/types.ts'
 import { PeerRole } from '../region/region.ts'
-import type { RegionStatus } from './port.ts'
+import type { DiskGuard } from './disk-guard.ts'
+import type { RegionStatus, StoreStatus } from './port.ts'
 
 const ROLE_NAMES = {
   [StateRole.Follower]: 'follower',
@@ -48,4 +49,10 @@ function snapshotStatus(peer: Peer): Pick<RegionStatus, 'snapshot'> {
   const held = peer.heldSnapshot === undefined ? 'none' : 'held'
   const snapshot = { source: peer.source.kind, install: peer.install?.kind ?? held }
   return snapshot.source === 'idle' && snapshot.install === 'none' ? {} : { snapshot }
+}
+
+export function diskStatus(guard: DiskGuard | undefined): Pick<StoreStatus, 'disk'> {
+  if (guard === undefined) return {}
+  const { totalBytes, freeBytes } = guard.figures
+  return { disk: { state: guard.own, capacityBytes: totalBytes, availableBytes: freeBytes } }
 }

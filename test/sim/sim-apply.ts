@@ -30,6 +30,7 @@ export class SimApply implements ApplyClient {
     this.#life = life
     const { store } = life
     this.#work = new ApplyWork({
+      storeId: store.id,
       engine,
       fs: store.faults,
       snapshotDir: SNAP_DIR,

@@ -3,6 +3,7 @@
  * world's clock, network, threads and disk behind the ports.
  */
 import { assert } from '../../src/base/assert.ts'
+import { ROOMY_DISKS } from '../../src/base/disk-state.ts'
 import { systemErrorCode } from '../../src/base/errors.ts'
 import { silentLogger } from '../../src/base/logger.ts'
 import type { Poller } from '../../src/batch-system/poller.ts'
@@ -16,9 +17,9 @@ import { type RawRequest, type RegionError, regionErrorResponse } from '../../sr
 import type { RaftLog } from '../../src/raftlog/port.ts'
 import { abandonRequests } from '../../src/store/abandon.ts'
 import { Inflight } from '../../src/store/inflight.ts'
+import { Replicas } from '../../src/store/replicas.ts'
 import { RoundReads } from '../../src/store/round-reads.ts'
 import { Snapshots } from '../../src/store/snapshots.ts'
-import { resumeInstall, startPeer } from '../../src/store/start-peers.ts'
 import {
   openStorePoller,
   type StoreFsm,
@@ -126,20 +127,14 @@ export class SimLife implements LinkHolder {
     })
     const interrupted = fresh ? [] : await regions.resumeInstalls()
     const found = regions.loadRegions()
-    const ports = this.#openPorts(log)
-    const starts = {
-      ports,
-      router: this.router,
-      mailboxCapacity: store.options.config.mailboxCapacity,
-      applyStateOf: (regionId: number) => regions!.applyStateOf(regionId),
-    }
-    for (const region of found) startPeer(starts, region, fresh)
-    for (const install of interrupted) resumeInstall(starts, install)
+    const replicas = this.#openPorts(log, regions)
+    for (const region of found) replicas.start(region, fresh)
+    for (const install of interrupted) replicas.resume(install)
     log.flush()
     this.#startClocks()
   }
 
-  #openPorts(log: RaftLog): PeerPorts {
+  #openPorts(log: RaftLog, regions: StoreRegions): Replicas {
     const { store } = this
     const { config, events, network, random } = store.options
     const transport = network.transport(store.id, this)
@@ -155,7 +150,20 @@ export class SimLife implements LinkHolder {
       },
       onSnapshot: (result) => this.#snapshots!.onBuilt(result),
     })
-    this.#snapshots = this.#openSnapshots(transport)
+    const calls = new SimSnapCalls(this, this.engine, (request) => {
+      events.onSnapTask(store, request)
+    })
+    this.#snapshots = this.#openSnapshots(transport, calls)
+    const replicas = new Replicas({
+      router: this.router,
+      engine: this.engine,
+      mailboxCapacity: config.mailboxCapacity,
+      applyStateOf: (regionId) => regions.applyStateOf(regionId),
+      bury: async (tombstone) => {
+        await calls.call({ op: 'bury', tombstone })
+      },
+      fail: (error) => this.fail(error),
+    })
     const ports: PeerPorts = {
       storeId: store.id,
       config,
@@ -167,22 +175,25 @@ export class SimLife implements LinkHolder {
       apply,
       reads: this.reads,
       snapshots: this.#snapshots,
+      replicas,
+      disks: ROOMY_DISKS,
       metrics: this.metrics,
       notify,
       reportRegion: () => {},
       release: (request) => this.inflight.release(request),
       fail: (error) => this.fail(error),
     }
-    this.#handler = new StoreHandler(new PeerHandler(ports), this.reads, () => this.router)
-    return ports
+    replicas.attach(ports)
+    this.#handler = new StoreHandler(new PeerHandler(ports), this.reads, () => this.router, log)
+    return replicas
   }
 
-  #openSnapshots(transport: Transport): Snapshots {
+  #openSnapshots(transport: Transport, pool: SimSnapCalls): Snapshots {
     const { store } = this
-    const { config, events } = store.options
+    const { config } = store.options
     return new Snapshots({
       config,
-      pool: new SimSnapCalls(this, this.engine, (request) => events.onSnapTask(store, request)),
+      pool,
       transport,
       room: () => Number.POSITIVE_INFINITY,
       clock: store.clock,

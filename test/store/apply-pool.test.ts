@@ -38,6 +38,7 @@ afterEach(async () => {
 
 function open(workers: number): ApplyPool {
   pool = new ApplyPool({
+    storeId: 1,
     workers,
     engineHandle: engine.handle,
     snapshotDir: join(dir, 'snap'),
@@ -305,6 +306,7 @@ describe('ApplyPool', () => {
 
   it('fails when a worker cannot start', async () => {
     pool = new ApplyPool({
+      storeId: 1,
       workers: 1,
       engineHandle: 0n,
       snapshotDir: dir,
