@@ -22,6 +22,7 @@ export type ErrorCode =
   | 'Timeout'
   | 'Cancelled'
   | 'Closed'
+  | 'Cancelled'
   | 'Unavailable'
   | 'Unsupported'
   | 'KeyEmpty'

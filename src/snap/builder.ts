@@ -75,6 +75,7 @@ export class SnapshotBuilder {
   readonly #files: SnapshotFile[] = []
   #family = 0
   #part = 0
+  #bytes = 0
   #file: OpenFile | undefined = undefined
 
   constructor(options: BuilderOptions) {
@@ -88,6 +89,11 @@ export class SnapshotBuilder {
     const start = dataKey(pin.region.startKey)
     const end = dataEndKey(pin.region.endKey)
     for (const cf of SNAPSHOT_FAMILIES) this.#cursors.push(engine.openCursor(cf, start, end))
+  }
+
+  /** Written so far. */
+  get bytes(): number {
+    return this.#bytes
   }
 
   /** Writes one block; the meta when the set is complete. */
@@ -130,6 +136,7 @@ export class SnapshotBuilder {
   #append(file: OpenFile, bytes: Buffer): void {
     file.handle.write(bytes, file.bytes)
     file.bytes += bytes.length
+    this.#bytes += bytes.length
     file.crc = crc32c(bytes, file.crc)
   }
 

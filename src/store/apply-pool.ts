@@ -43,6 +43,8 @@ export interface ApplyPoolOptions {
   readonly engineHandle: bigint
   /** Where snapshots are built. */
   readonly snapshotDir: string
+  /** Bytes of snapshots that a worker builds in a second. Default: no limit. */
+  readonly buildBytesPerSec?: number
   readonly events: ApplyEvents
   readonly logger: Logger
 }
@@ -83,8 +85,13 @@ export class ApplyPool implements ApplyClient {
     assert(options.workers >= 1, 'an apply pool has at least one worker')
     this.#events = options.events
     this.#logger = options.logger
-    const { storeId, engineHandle, snapshotDir } = options
-    const workerData = { storeId, engineHandle, snapshotDir }
+    const { storeId, engineHandle, snapshotDir, buildBytesPerSec } = options
+    const workerData = {
+      storeId,
+      engineHandle,
+      snapshotDir,
+      ...(buildBytesPerSec !== undefined && { buildBytesPerSec }),
+    }
     for (let i = 0; i < options.workers; i++) {
       this.#workers.push(this.#start(i, workerData))
     }

@@ -13,6 +13,7 @@ import type { KvEngine } from '../engine/port.ts'
 import type { FileSystem } from '../env/port.ts'
 import type { BuildSizes } from '../snap/builder.ts'
 import { BuildQueue } from './build-queue.ts'
+import { RateLimit } from './rate-limit.ts'
 
 export interface ApplyWorkOptions {
   readonly storeId: StoreId
@@ -23,6 +24,8 @@ export interface ApplyWorkOptions {
   readonly later: Later
   readonly scheduler: RoundScheduler
   readonly buildSizes?: BuildSizes
+  /** Of snapshots that are built. Default: no limit. */
+  readonly buildBytesPerSec?: number
   onApplied(results: ApplyResult[]): void
   onSnapshot(result: SnapshotResult): void
 }
@@ -52,8 +55,11 @@ export class ApplyWork {
       },
       onPinned: (pinned) => builds.pinned(pinned),
     })
+    const { buildBytesPerSec } = options
+    const rate = buildBytesPerSec && new RateLimit(buildBytesPerSec, clock, later)
     const builds = new BuildQueue({
       engine,
+      ...(rate && { pause: (bytes) => rate.take(bytes) }),
       fs,
       dir: snapshotDir,
       ...(buildSizes && { sizes: buildSizes }),

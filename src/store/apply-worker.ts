@@ -22,6 +22,7 @@ export interface ApplyWorkerData {
   readonly storeId: StoreId
   readonly engineHandle: bigint
   readonly snapshotDir: string
+  readonly buildBytesPerSec?: number
 }
 
 /** To the worker: a round, or the request to finish. */
@@ -31,7 +32,7 @@ export type ApplyWorkerReport = Float64Array | SnapshotResult
 
 const port = parentPort
 assert(port !== null, 'the apply worker runs in a thread')
-const { storeId, engineHandle, snapshotDir } = workerData as ApplyWorkerData
+const { storeId, engineHandle, snapshotDir, buildBytesPerSec } = workerData as ApplyWorkerData
 const engine = await attachRocksDb(engineHandle)
 let closing = false
 
@@ -40,6 +41,7 @@ const work = new ApplyWork({
   engine,
   fs: nodeFileSystem,
   snapshotDir,
+  ...(buildBytesPerSec !== undefined && { buildBytesPerSec }),
   clock: machineClock,
   later: machineLater,
   // Messages that have arrived meanwhile join the round, and long work lets new ones in.

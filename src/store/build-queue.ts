@@ -23,6 +23,8 @@ export interface BuildQueueOptions {
   /** Asks for a pin of the region; pinned() follows. */
   readonly pin: (regionId: RegionId, id: number) => void
   readonly report: (result: SnapshotResult) => void
+  /** Between two blocks, of the block's bytes; without it there is no pause. */
+  readonly pause?: (bytes: number) => Promise<void>
 }
 
 interface Build {
@@ -80,14 +82,16 @@ export class BuildQueue {
   }
 
   async #build({ regionId, id, region, index, term }: SnapshotPinned): Promise<void> {
-    const { engine, fs, dir, sizes, report } = this.#options
+    const { engine, fs, dir, sizes, report, pause } = this.#options
     let builder: SnapshotBuilder | undefined
     try {
       if (region === undefined) throw new Error(`region ${regionId} is not here`)
       const pin = { region, index, term }
       builder = new SnapshotBuilder({ engine, fs, dir, pin, ...(sizes && { sizes }) })
       let meta = await builder.step()
-      while (meta === undefined) {
+      for (let paid = 0; meta === undefined; ) {
+        await pause?.(builder.bytes - paid)
+        paid = builder.bytes
         if (this.#closed || this.#cancelled) throw new Error(CANCELLED)
         meta = await builder.step()
       }

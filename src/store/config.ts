@@ -5,6 +5,7 @@
 
 import { assert } from '../base/assert.ts'
 import { GIB, KIB, MIB } from '../base/limits.ts'
+import type { OptionSetName } from '../engine/rocksdb-options.ts'
 import { RECOVERY_MODE_DEFAULT, type RecoveryMode } from '../raftlog/recovery.ts'
 
 export interface StoreConfig {
@@ -47,7 +48,11 @@ export interface StoreConfig {
   /** Snapshots that are sent at once; twice as many sets of files are kept for it. */
   readonly concurrentSendSnapLimit: number
   readonly concurrentRecvSnapLimit: number
-  /** Snapshot bytes that leave this store in a second. */
+  /** No transfer takes longer: it is given up. */
+  readonly snapGcTimeoutMs: number
+  /** How often files of snapshots that nobody uses are looked for. */
+  readonly snapMgrGcTickIntervalMs: number
+  /** Snapshot bytes that are read, sent and installed here in a second, each. */
   readonly snapIoMaxBytesPerSec: number
   /** Silence after which a peer is reported to PD as down. */
   readonly maxPeerDownDurationMs: number
@@ -67,8 +72,12 @@ export interface StoreConfig {
   /** Disk use of the log from which on old segments are emptied. */
   readonly raftLogPurgeBytes: number
   // [rocksdb]
-  readonly rocksdbBlockCacheBytes: number
-  readonly rocksdbWriteBufferBytes: number
+  /** Sizes where 'auto' is given. */
+  readonly rocksdbOptionSet: OptionSetName
+  readonly rocksdbBlockCacheBytes: number | 'auto'
+  readonly rocksdbWriteBufferBytes: number | 'auto'
+  /** Threads that flush and compact; 0: half of the processors. */
+  readonly rocksdbMaxBackgroundJobs: number
 }
 
 export function defaultStoreConfig(): StoreConfig {
@@ -95,6 +104,8 @@ export function defaultStoreConfig(): StoreConfig {
     raftLogReserveMaxTicks: 6,
     concurrentSendSnapLimit: 4,
     concurrentRecvSnapLimit: 8,
+    snapGcTimeoutMs: 4 * 3_600_000,
+    snapMgrGcTickIntervalMs: 60_000,
     snapIoMaxBytesPerSec: 100 * MIB,
     maxPeerDownDurationMs: 600_000,
     maxLeaderMissingDurationMs: 600_000,
@@ -106,8 +117,10 @@ export function defaultStoreConfig(): StoreConfig {
     raftLogCacheBytes: 32 * MIB,
     raftLogRecoveryMode: RECOVERY_MODE_DEFAULT,
     raftLogPurgeBytes: GIB,
-    rocksdbBlockCacheBytes: 32 * MIB,
-    rocksdbWriteBufferBytes: 16 * MIB,
+    rocksdbOptionSet: 'small',
+    rocksdbBlockCacheBytes: 'auto',
+    rocksdbWriteBufferBytes: 'auto',
+    rocksdbMaxBackgroundJobs: 0,
   }
 }
 

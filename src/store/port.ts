@@ -3,6 +3,7 @@ import type { DiskState } from '../base/disk-state.ts'
 import type { ClusterId, RegionId, StoreId } from '../base/ids.ts'
 import type { RawRequest } from '../protocol/raw.ts'
 import type { Region } from '../region/region.ts'
+import type { SnapshotProgressView } from './snapshot-progress.ts'
 
 export interface RegionStatus {
   readonly region: Region
@@ -18,12 +19,16 @@ export interface RegionStatus {
   readonly progress: Readonly<
     Record<string, { readonly match: number; readonly next: number; readonly state: string }>
   >
+  /** Absent for a replica in its prime: it has no data yet, or is on its way out. */
+  readonly life?: 'uninitialised' | 'destroying'
   /** Absent unless a snapshot of the region is being made, kept, or installed here. */
   readonly snapshot?: {
     /** For others: wanted, building or ready. */
     readonly source: string
     /** Of this replica: held, recording, ingesting, completing or failed. */
     readonly install: string
+    /** What is being built, sent, received or installed. */
+    readonly progress: readonly SnapshotProgressView[]
   }
 }
 

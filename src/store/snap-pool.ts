@@ -14,6 +14,7 @@ import type { SnapReply, SnapWorkerData } from './snap-worker.ts'
 interface Call {
   readonly resolve: (value: SnapAnswer) => void
   readonly reject: (error: Error) => void
+  readonly onProgress: ((bytes: number) => void) | undefined
 }
 
 const RESOURCE_LIMITS = { maxYoungGenerationSizeMb: 4, maxOldGenerationSizeMb: 256 }
@@ -30,12 +31,16 @@ export class SnapPool implements SnapCalls {
     this.#data = data
   }
 
-  call(request: SnapRequest, transfer: readonly ArrayBuffer[] = []): Promise<SnapAnswer> {
+  call(
+    request: SnapRequest,
+    transfer: readonly ArrayBuffer[] = [],
+    onProgress?: (bytes: number) => void,
+  ): Promise<SnapAnswer> {
     if (this.#closed) return Promise.reject(new PolyraftError('Closed', 'the store stops'))
     const thread = this.#thread ?? this.#start()
     const id = ++this.#lastId
     return new Promise((resolve, reject) => {
-      this.#calls.set(id, { resolve, reject })
+      this.#calls.set(id, { resolve, reject, onProgress })
       thread.postMessage({ id, request }, [...transfer])
     })
   }
@@ -69,8 +74,12 @@ export class SnapPool implements SnapCalls {
     return thread
   }
 
-  #onReply({ id, value, error }: SnapReply): void {
+  #onReply({ id, progress, value, error }: SnapReply): void {
     const call = this.#calls.get(id)
+    if (progress !== undefined) {
+      call?.onProgress?.(progress)
+      return
+    }
     this.#calls.delete(id)
     if (error === undefined) call?.resolve(value)
     else call?.reject(new PolyraftError(error.code as ErrorCode, error.message))

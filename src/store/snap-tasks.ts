@@ -15,10 +15,11 @@ import type { KvEngine } from '../engine/port.ts'
 import type { FileSystem } from '../env/port.ts'
 import type { SnapshotState, Tombstone } from '../region/state.ts'
 import { buryReplica } from '../snap/bury.ts'
-import { removeSnapshot } from '../snap/files.ts'
+import { removeFiles, removeSnapshot } from '../snap/files.ts'
 import { decodeMeta, filePath, snapshotName } from '../snap/format.ts'
 import { SnapshotInstaller } from '../snap/installer.ts'
 import { ReceivedSnapshot } from '../snap/received.ts'
+import { CHUNK_HEADROOM_BYTES } from '../transport/snapshot-stream.ts'
 
 /** Metas travel encoded. `transfer` numbers what is being received. */
 export type SnapRequest =
@@ -45,13 +46,20 @@ export type SnapRequest =
   /** An ingestion of this region that is under way, or comes next, ends with Cancelled. */
   | { readonly op: 'cancel'; readonly regionId: RegionId }
   | { readonly op: 'bury'; readonly tombstone: Tombstone }
+  /** Answers the names of all files, a line each. */
+  | { readonly op: 'list' }
+  | { readonly op: 'remove-files'; readonly files: readonly string[] }
 
 export type SnapAnswer = Uint8Array | undefined
 
 /** The tasks as the store calls them: in a thread of their own, or in a simulated one. */
 export interface SnapCalls {
-  /** Moves the buffers of `transfer` with the request. */
-  call(request: SnapRequest, transfer?: readonly ArrayBuffer[]): Promise<SnapAnswer>
+  /** Moves the buffers of `transfer` with the request; `onProgress` hears of bytes done on the way. */
+  call(
+    request: SnapRequest,
+    transfer?: readonly ArrayBuffer[],
+    onProgress?: (bytes: number) => void,
+  ): Promise<SnapAnswer>
   /** Every call settles; resolves when the engine is not used any more. */
   close(): Promise<void>
 }
@@ -60,8 +68,8 @@ export interface SnapTasksOptions {
   readonly engine: KvEngine
   readonly fs: FileSystem
   readonly dir: string
-  /** Between two batches of an ingestion. */
-  readonly pause: () => Promise<void>
+  /** Between two batches of an ingestion, of the batch's bytes. */
+  readonly pause: (bytes: number) => Promise<void>
 }
 
 export class SnapTasks {
@@ -85,7 +93,10 @@ export class SnapTasks {
   }
 
   /** Throws, or rejects, with what went wrong. */
-  run(request: SnapRequest): SnapAnswer | Promise<undefined> {
+  run(
+    request: SnapRequest,
+    onProgress: (bytes: number) => void = () => {},
+  ): SnapAnswer | Promise<undefined> {
     const { fs, dir } = this.#options
     switch (request.op) {
       case 'begin': {
@@ -112,7 +123,7 @@ export class SnapTasks {
         this.#installer(request.meta).record(request.state)
         return undefined
       case 'ingest':
-        return this.#ingest(request.meta)
+        return this.#ingest(request.meta, onProgress)
       case 'complete':
         this.#installer(request.meta).finish()
         return undefined
@@ -126,6 +137,11 @@ export class SnapTasks {
         this.#cancelled.delete(request.tombstone.region.id)
         buryReplica(this.#options.engine, ownBytes(request.tombstone))
         return undefined
+      case 'list':
+        return Buffer.from(fs.list(dir).join('\n'))
+      case 'remove-files':
+        removeFiles(fs, dir, request.files)
+        return undefined
       default:
         return unreachable(request)
     }
@@ -137,7 +153,8 @@ export class SnapTasks {
     const path = filePath(dir, snapshotName('gen', decoded), decoded.files[file]!)
     const handle = fs.open(path, 'read')
     try {
-      const bytes = new Uint8Array(length)
+      const memory = Buffer.allocUnsafeSlow(CHUNK_HEADROOM_BYTES + length)
+      const bytes = memory.subarray(CHUNK_HEADROOM_BYTES)
       const count = handle.read(bytes, offset)
       if (count < length) throw new PolyraftError('Corruption', 'a snapshot file became shorter')
       return bytes
@@ -146,14 +163,15 @@ export class SnapTasks {
     }
   }
 
-  async #ingest(meta: Uint8Array): Promise<undefined> {
+  async #ingest(meta: Uint8Array, onProgress: (bytes: number) => void): Promise<undefined> {
     const work = this.#installer(meta)
     const regionId = decodeMeta(asBuffer(meta)).region.id
     this.#ingesting++
     try {
       work.clear()
-      while (!work.step()) {
-        await this.#options.pause()
+      for (let before = 0; !work.step(); before = work.bytes) {
+        onProgress(work.bytes - before)
+        await this.#options.pause(work.bytes - before)
         if (this.#stopping) throw new PolyraftError('Closed', 'the store stops')
         if (this.#cancelled.has(regionId)) {
           throw new PolyraftError('Cancelled', 'the replica goes')

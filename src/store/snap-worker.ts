@@ -5,33 +5,48 @@
  * INVARIANT: on 'close' an ingestion stops between two batches; then the engine is detached, and the
  * thread ends by itself.
  */
+import { setPriority } from 'node:os'
 import { parentPort, workerData } from 'node:worker_threads'
 import { assert } from '../base/assert.ts'
 import { errorMessage, systemErrorCode } from '../base/errors.ts'
+import { machineClock, machineLater } from '../base/node-clock.ts'
 import { attachRocksDb } from '../engine/rocksdb-engine.ts'
 import { nodeFileSystem } from '../env/node-fs.ts'
+import { RateLimit } from './rate-limit.ts'
 import { type SnapAnswer, type SnapRequest, SnapTasks } from './snap-tasks.ts'
 
 export interface SnapWorkerData {
   readonly engineHandle: bigint
   readonly dir: string
+  /** Bytes that are installed in a second. */
+  readonly bytesPerSec: number
 }
 
 export interface SnapReply {
   readonly id: number
+  /** Bytes done meanwhile: the answer is still to come. */
+  readonly progress?: number
   readonly value: SnapAnswer
   readonly error: { readonly code: string; readonly message: string } | undefined
 }
 
+/** A third of the share of other threads, where there is too much to do. */
+const NICE = 5
+
 const port = parentPort
 assert(port !== null, 'the snapshot worker runs in a thread')
-const { engineHandle, dir } = workerData as SnapWorkerData
+const { engineHandle, dir, bytesPerSec } = workerData as SnapWorkerData
+giveWay()
 const engine = await attachRocksDb(engineHandle)
+const rate = new RateLimit(bytesPerSec, machineClock, machineLater)
 const tasks = new SnapTasks({
   engine,
   fs: nodeFileSystem,
   dir,
-  pause: () => new Promise((resolve) => setImmediate(resolve)),
+  pause: async (bytes) => {
+    await rate.take(bytes)
+    await new Promise((resolve) => setImmediate(resolve))
+  },
 })
 let closing = false
 
@@ -44,7 +59,7 @@ port.on('message', (message: { id: number; request: SnapRequest } | 'close') => 
   }
   const { id, request } = message
   try {
-    const answer = tasks.run(request)
+    const answer = tasks.run(request, (bytes) => tell(id, bytes))
     if (answer instanceof Promise) answer.then(() => end(id), failed(id))
     else reply(id, answer)
   } catch (error) {
@@ -56,6 +71,11 @@ port.on('message', (message: { id: number; request: SnapRequest } | 'close') => 
 function end(id: number): void {
   reply(id, undefined)
   maybeFinish()
+}
+
+function tell(id: number, progress: number): void {
+  const answer: SnapReply = { id, progress, value: undefined, error: undefined }
+  port!.postMessage(answer)
 }
 
 function reply(id: number, value: SnapAnswer): void {
@@ -76,4 +96,12 @@ function failed(id: number): (error: unknown) => void {
 function maybeFinish(): void {
   if (!closing || !tasks.idle) return
   void engine.close().then(() => port?.close())
+}
+
+/**
+ * Snapshots take what requests leave of the processors. Linux counts "this process" as this thread;
+ * elsewhere it would be the whole process.
+ */
+function giveWay(): void {
+  if (process.platform === 'linux') setPriority(0, NICE)
 }

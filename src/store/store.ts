@@ -33,7 +33,7 @@ import type { StoreIdent } from '../region/state.ts'
 import type { RaftEnvelope, Transport, TransportEvents } from '../transport/port.ts'
 import { abandonRequests } from './abandon.ts'
 import { ApplyPool } from './apply-pool.ts'
-import { adoptRegions, type BootstrapPorts, loadIdent, register } from './bootstrap.ts'
+import { adoptRegions, type BootstrapPorts, register } from './bootstrap.ts'
 import { mustBeSafeConfig, type StoreConfig } from './config.ts'
 import { startGuard, takeDiskNotice } from './disk-notice.ts'
 import { giveUpLeaders } from './give-up-leaders.ts'
@@ -179,7 +179,8 @@ export class Store implements StoreService {
 
   regionStatus(regionId: RegionId): RegionStatus | undefined {
     const peer = this.#router.get(regionId)
-    return peer === undefined ? undefined : regionStatus(peer)
+    if (peer === undefined) return undefined
+    return regionStatus(peer, this.#snapshots?.progress.of(regionId) ?? [])
   }
 
   metrics(): Record<string, number> {
@@ -242,7 +243,7 @@ export class Store implements StoreService {
       isStopping: () => this.#stopping,
       createLogs: (regionIds) => disk.regions.createLogs(regionIds),
     }
-    this.#ident = await loadIdent(ports)
+    this.#ident = await disk.loadIdent(ports)
     const { clusterId, storeId } = this.#ident
     const made = await createTransport({ clusterId, storeId }, this.#transportEvents())
     this.#transport = made.transport
@@ -275,6 +276,7 @@ export class Store implements StoreService {
       workers: config.applyPoolSize,
       engineHandle: engine.handle,
       snapshotDir,
+      buildBytesPerSec: config.snapIoMaxBytesPerSec,
       logger,
       events: {
         onSnapshot: (result) => this.#snapshots!.onBuilt(result),
@@ -286,7 +288,11 @@ export class Store implements StoreService {
         onFailed: (error) => this.#fail(error),
       },
     })
-    const snapPool = new SnapPool({ engineHandle: engine.handle, dir: snapshotDir })
+    const snapPool = new SnapPool({
+      engineHandle: engine.handle,
+      dir: snapshotDir,
+      bytesPerSec: config.snapIoMaxBytesPerSec,
+    })
     this.#snapshots = new Snapshots({
       config,
       pool: snapPool,

@@ -8,8 +8,8 @@ import { PolyraftError } from '../base/errors.ts'
 import type { RaftEnvelope, SnapshotSource, TransportEvents } from './port.ts'
 import {
   CHUNK_BYTES,
+  chunkOf,
   decodeStreamFrame,
-  encodeChunk,
   encodeEnd,
   encodeOffer,
   encodeStreamAnswer,
@@ -22,8 +22,8 @@ import {
 const FINISH_MS_MAX = 120_000
 
 export interface SnapshotChannel {
-  /** Resolves when another frame may be sent. */
-  send(payload: Uint8Array): Promise<void>
+  /** Resolves when another frame may be sent; see FrameChannel for `headroomBytes`. */
+  send(payload: Uint8Array, headroomBytes?: number): Promise<void>
   /** The next frame's payload. Rejects when none comes for `timeoutMs` (default: the channel's). */
   receive(timeoutMs?: number): Promise<Buffer>
 }
@@ -44,7 +44,10 @@ export async function sendTransfer(
   if (answer.verdict !== SnapshotVerdict.Ok) return answer
   await sendChunks(
     source,
-    (file, offset, bytes) => channel.send(encodeChunk(file, offset, bytes)),
+    (file, offset, bytes) => {
+      const { payload, headroomBytes } = chunkOf(source, file, offset, bytes)
+      return channel.send(payload, headroomBytes)
+    },
     chunkBytes,
   )
   await channel.send(encodeEnd())

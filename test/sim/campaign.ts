@@ -7,6 +7,7 @@ import { type Random, seededRandom } from '../../src/base/clock.ts'
 import { CAMPAIGN } from '../../src/peer/messages.ts'
 import { Clients } from './clients.ts'
 import { SNAP_DIR } from './sim-life.ts'
+import type { SimStore } from './sim-store.ts'
 import { World } from './world.ts'
 
 export interface CampaignResult {
@@ -16,6 +17,8 @@ export interface CampaignResult {
 
 const FAULTS_MS = 30_000
 const HEAL_MS_MAX = 30_000
+/** A sender whose receiver lost power waits two minutes for the last answer. */
+const SETTLE_MS_MAX = 150_000
 const ELECTION_MS = 1_000
 /** Not removing: a file that cannot be removed stays until the next start, and that is meant. */
 const FAILING = ['create', 'read', 'write', 'rename', 'sync-directory'] as const
@@ -99,7 +102,7 @@ async function mustLeaveNothing(world: World): Promise<void> {
         const busy = snapshots_held! + snapshots_sending! + snapshots_receiving!
         return busy === 0 && faults.list(SNAP_DIR).length === 0
       }),
-    HEAL_MS_MAX,
+    SETTLE_MS_MAX,
   )
 }
 
@@ -157,7 +160,7 @@ class Faults {
     else if (dice < 90) this.#failSync()
     else if (dice < 91) this.#failOperation()
     else if (dice < 94) this.#slowSnapshots()
-    else if (dice < 96) this.#damageFile()
+    else if (dice < 97) this.#damageFile()
     else this.#syncEngine()
     await this.#restartFailed()
   }
@@ -211,7 +214,7 @@ class Faults {
     network.doublePerMille = this.#random.below(200)
     network.delayPerMille = this.#random.below(300)
     network.delayMsMax = 1 + this.#random.below(1_500)
-    network.corruptPerMille = this.#random.below(2) * this.#random.below(200)
+    network.corruptPerMille = this.#random.below(400)
   }
 
   /** One store, or two, or all of them at once. */
@@ -294,10 +297,16 @@ class Faults {
     store.snapIoMs = this.#random.below(3) === 0 ? 0.3 : this.#random.below(60)
   }
 
-  /** A bit of a snapshot file turns. */
+  /** A bit of a snapshot file turns, behind the check that a set passes when it comes. */
   #damageFile(): void {
-    const store = this.#world.store(this.#anyStore())
-    const files = store.fs.exists(SNAP_DIR) ? store.fs.list(SNAP_DIR) : []
+    const filesOf = (fs: SimStore['fs']): string[] => (fs.exists(SNAP_DIR) ? fs.list(SNAP_DIR) : [])
+    const received = this.#world.stores.find(({ fs }) =>
+      filesOf(fs).some((name) => name.startsWith('rev_') && name.endsWith('.meta')),
+    )
+    const store = received ?? this.#world.store(this.#anyStore())
+    const all = filesOf(store.fs)
+    const sets = all.filter((name) => name.endsWith('.meta')).map((name) => name.slice(0, -5))
+    const files = all.filter((name) => sets.some((set) => name.startsWith(`${set}_`)))
     const name = files[this.#random.below(Math.max(1, files.length))]
     if (name === undefined) return
     const path = `${SNAP_DIR}/${name}`

@@ -18,7 +18,7 @@ import { PeerRole, type Region } from '../../src/region/region.ts'
 import { defaultStoreConfig, type StoreConfig } from '../../src/store/config.ts'
 import { EventQueue } from './event-queue.ts'
 import { Invariants } from './invariants.ts'
-import { isDiskError } from './sim-life.ts'
+import { isDiskError, SNAP_DIR } from './sim-life.ts'
 import { SimNetwork } from './sim-network.ts'
 import { SimStore } from './sim-store.ts'
 
@@ -198,9 +198,29 @@ export class World implements ResponseSink {
   async until(condition: () => boolean, msMax = 10_000): Promise<void> {
     const end = this.queue.nowMs + msMax
     while (!condition()) {
-      assert(this.queue.nextMs <= end, `not within ${msMax} ms: ${condition}`)
+      const inTime = this.queue.nextMs <= end
+      assert(inTime, `not within ${msMax} ms: ${condition}\n${inTime ? '' : this.describe()}`)
       await this.step()
     }
+  }
+
+  /** Where every replica stands, for those who look for the reason of a failure. */
+  describe(): string {
+    const lines: string[] = []
+    for (const { id, life, peers, fs } of this.stores) {
+      const snapshots = JSON.stringify(life?.snapshots?.stats())
+      const files = fs.exists(SNAP_DIR) ? fs.list(SNAP_DIR).join(' ') : ''
+      lines.push(`store ${id}: ${life?.failed?.message ?? 'up'} ${snapshots} ${files}`)
+      for (const { id: region, raft, appliedIndex, handedOverIndex, install, source } of peers) {
+        lines.push(
+          `  region ${region}: role ${raft.role} term ${raft.term} leader ${raft.leaderId} ` +
+            `log ${raft.firstIndex}..${raft.lastIndex} persisted ${raft.persistedIndex} ` +
+            `committed ${raft.commitIndex} handed ${handedOverIndex} applied ${appliedIndex} ` +
+            `install ${install?.kind} source ${source.kind}`,
+        )
+      }
+    }
+    return lines.join('\n')
   }
 
   /** Sends to the store; fields that are not given fit the region as it is. */
@@ -269,14 +289,13 @@ export class World implements ResponseSink {
     const log = life.isOpen ? life.log.stats() : {}
     this.totals.fetches += log.raftlog_fetches ?? 0
     this.totals.segmentsPurged += log.raftlog_segments_purged ?? 0
-    const snapshots = life.snapshots?.counts
-    if (snapshots === undefined) return
-    this.totals.snapshotsBuilt += snapshots.built
-    this.totals.snapshotBuildsFailed += snapshots.failed
-    this.totals.snapshotsSent += snapshots.sent
-    this.totals.snapshotSendsFailed += snapshots.sendsFailed
-    this.totals.snapshotsReceived += snapshots.received
-    this.totals.snapshotsInstalled += snapshots.installed
+    const snapshots = life.snapshots?.stats() ?? {}
+    this.totals.snapshotsBuilt += snapshots.snapshots_built ?? 0
+    this.totals.snapshotBuildsFailed += snapshots.snapshots_build_failures ?? 0
+    this.totals.snapshotsSent += snapshots.snapshots_sent ?? 0
+    this.totals.snapshotSendsFailed += snapshots.snapshots_send_failures ?? 0
+    this.totals.snapshotsReceived += snapshots.snapshots_received ?? 0
+    this.totals.snapshotsInstalled += snapshots.snapshots_installed ?? 0
   }
 
   /** Totals of all lives, those that go on included. */

@@ -1,6 +1,7 @@
 /** `polyraft ctl region list|show|by-key`. */
 import { printableKey } from '../../base/bytes.ts'
 import { errorMessage } from '../../base/errors.ts'
+import { MIB } from '../../base/limits.ts'
 import type { PdClient, RegionInfo, StoreMeta } from '../../pd/port.ts'
 import { type Peer, PeerRole } from '../../region/region.ts'
 import type { RegionStatus } from '../../store/port.ts'
@@ -72,12 +73,24 @@ const REPLICA_COLUMNS: readonly Column<ReplicaRow>[] = [
 ]
 
 function replicaRemarks({ problem, status }: ReplicaRow): string {
-  const { snapshot } = status ?? {}
-  if (problem !== '' || snapshot === undefined) return problem
-  const remarks: string[] = []
-  if (snapshot.source !== 'idle') remarks.push(`snapshot for others: ${snapshot.source}`)
-  if (snapshot.install !== 'none') remarks.push(`snapshot of its own: ${snapshot.install}`)
+  const { snapshot, life } = status ?? {}
+  if (problem !== '') return problem
+  const remarks: string[] = life === undefined ? [] : [life]
+  const { source = 'idle', install = 'none', progress = [] } = snapshot ?? {}
+  if (source !== 'idle') remarks.push(`snapshot for others: ${source}`)
+  if (install !== 'none') remarks.push(`snapshot of its own: ${install}`)
+  for (const each of progress) remarks.push(progressRemark(each))
   return remarks.join(', ')
+}
+
+/** Stores of an earlier version do not tell. */
+type Progress = NonNullable<RegionStatus['snapshot']>['progress'][number]
+
+function progressRemark({ phase, storeId, bytes, bytesTotal }: Progress): string {
+  const mib = (count: number): string => (count / MIB).toFixed(1)
+  const other = storeId === undefined ? '' : ` ${phase === 'send' ? 'to' : 'from'} store ${storeId}`
+  const done = bytesTotal === 0 ? '' : `: ${mib(bytes)} of ${mib(bytesTotal)} MiB`
+  return `${phase}${other}${done}`
 }
 
 function shown(value: number | undefined): string {
