@@ -12,7 +12,7 @@ import { assert } from '../base/assert.ts'
 import { errorMessage } from '../base/errors.ts'
 import type { RegionId, StoreId } from '../base/ids.ts'
 import { ColumnFamily, type KvReader } from '../engine/port.ts'
-import { CAMPAIGN, CLEARED, PeerTag } from '../peer/messages.ts'
+import { CAMPAIGN, CLEARED, type PeerMessage, PeerTag } from '../peer/messages.ts'
 import { Peer } from '../peer/peer.ts'
 import type { PeerPorts, ReplicaService } from '../peer/ports.ts'
 import { newMessage } from '../raft/message.ts'
@@ -110,6 +110,16 @@ export class Replicas implements ReplicaService {
     this.#ranges.set(region)
     ports.logger.info({ region: region.id, index }, 'goes on installing a snapshot')
     if (data !== undefined) ports.snapshots.install(region.id, data, undefined)
+  }
+
+  /** To its peer, which it may bring into being once the store has opened all that it has. */
+  deliver(envelope: RaftEnvelope, mayCreate: boolean): boolean {
+    const { router } = this.#options
+    const { regionId } = envelope
+    const message: PeerMessage = { tag: PeerTag.Raft, envelope }
+    const outcome = router.send(regionId, message)
+    if (outcome !== 'not-found') return outcome === 'ok'
+    return mayCreate && this.onUnknown(envelope) && router.send(regionId, message) === 'ok'
   }
 
   /** A message for a region that is not here. True when its peer is there now, to be sent it. */

@@ -21,7 +21,7 @@ import type { Poller } from '../batch-system/poller.ts'
 import type { DiskProbe } from '../env/disk-space.ts'
 import { nodeDiskProbe } from '../env/node-fs.ts'
 import type { PdClient, RegionOrder, StoreMeta } from '../pd/port.ts'
-import { type PeerMessage, PeerTag } from '../peer/messages.ts'
+import { PeerTag } from '../peer/messages.ts'
 import { PeerMetrics } from '../peer/metrics.ts'
 import type { Peer } from '../peer/peer.ts'
 import { PeerHandler } from '../peer/peer-handler.ts'
@@ -30,7 +30,7 @@ import { notLeader, regionNotFound, serverIsBusy, storeNotMatch } from '../peer/
 import { type RawRequest, type RegionError, regionErrorResponse } from '../protocol/raw.ts'
 import type { Region } from '../region/region.ts'
 import type { StoreIdent } from '../region/state.ts'
-import type { RaftEnvelope, Transport, TransportEvents } from '../transport/port.ts'
+import type { Transport, TransportEvents } from '../transport/port.ts'
 import { abandonRequests } from './abandon.ts'
 import { ApplyPool } from './apply-pool.ts'
 import { adoptRegions, type BootstrapPorts, register } from './bootstrap.ts'
@@ -398,16 +398,6 @@ export class Store implements StoreService {
         this.#snapshots?.onOffer(envelope) ?? { busy: true, reason: 'the store is starting' },
       onUnreachable: (storeId) => this.#router.sendControl({ kind: 'unreachable', storeId }),
     }
-  }
-
-  #deliver(envelope: RaftEnvelope): boolean {
-    const { regionId } = envelope
-    const message: PeerMessage = { tag: PeerTag.Raft, envelope }
-    const outcome = this.#router.send(regionId, message)
-    if (outcome !== 'not-found') return outcome === 'ok'
-    // Regions are opened before the first message counts: then unknown means unknown.
-    if (!this.#ready || this.#replicas?.onUnknown(envelope) !== true) return false
-    return this.#router.send(regionId, message) === 'ok'
   }
 
   #refuse(request: RawRequest, error: RegionError): void {

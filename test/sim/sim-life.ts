@@ -248,10 +248,7 @@ export class SimLife implements LinkHolder {
   receive(envelopes: readonly RaftEnvelope[]): void {
     if (this.failed !== undefined) return
     for (const envelope of envelopes) {
-      const message = { tag: PeerTag.Raft, envelope } as const
-      const found = this.router.send(envelope.regionId, message) !== 'not-found'
-      if (found || this.#replicas?.onUnknown(envelope) !== true) continue
-      this.router.send(envelope.regionId, message)
+      this.#replicas?.deliver(envelope, true)
     }
   }
 
