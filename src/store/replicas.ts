@@ -10,7 +10,7 @@
  */
 import { assert } from '../base/assert.ts'
 import { errorMessage } from '../base/errors.ts'
-import type { RegionId, StoreId } from '../base/ids.ts'
+import { NO_ID, type RegionId, type StoreId } from '../base/ids.ts'
 import { ColumnFamily, type KvReader } from '../engine/port.ts'
 import { CAMPAIGN, CLEARED, type PeerMessage, PeerTag } from '../peer/messages.ts'
 import { Peer } from '../peer/peer.ts'
@@ -127,6 +127,8 @@ export class Replicas implements ReplicaService {
     const ports = this.#attached()
     const { regionId, to } = envelope
     if (to.storeId !== ports.storeId || envelope.tombstone === true) return false
+    // What stores tell each other beside their regions.
+    if (regionId === NO_ID || to.id === NO_ID) return false
     const tombstone = this.#tombstoneOf(regionId)
     if (tombstone !== undefined && !isLater(envelope, tombstone)) {
       this.#maybeTellDead(envelope, tombstone)

@@ -30,7 +30,7 @@ import { notLeader, regionNotFound, serverIsBusy, storeNotMatch } from '../peer/
 import { type RawRequest, type RegionError, regionErrorResponse } from '../protocol/raw.ts'
 import type { Region } from '../region/region.ts'
 import type { StoreIdent } from '../region/state.ts'
-import type { Transport, TransportEvents } from '../transport/port.ts'
+import type { RaftEnvelope, Transport, TransportEvents } from '../transport/port.ts'
 import { abandonRequests } from './abandon.ts'
 import { ApplyPool } from './apply-pool.ts'
 import { adoptRegions, type BootstrapPorts, register } from './bootstrap.ts'
@@ -391,7 +391,7 @@ export class Store implements StoreService {
     return {
       onMessages: (envelopes) => {
         for (const envelope of envelopes) {
-          if (!this.#deliver(envelope)) this.#onUndelivered(envelope)
+          if (this.#replicas?.deliver(envelope, this.#ready) !== true) this.#onUndelivered(envelope)
         }
       },
       onSnapshotOffer: (envelope) =>
