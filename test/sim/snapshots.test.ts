@@ -72,7 +72,7 @@ describe('a replica that is behind the logs', () => {
       const world = await worldWithOneBehind(writers)
       await world.restart(BEHIND)
       await mustHeal(world)
-      expect(world.store(BEHIND).life!.snapshots!.counts.installed).toBe(1)
+      expect(world.store(BEHIND).life!.snapshots!.stats().snapshots_installed).toBe(1)
     },
   )
 
@@ -88,7 +88,8 @@ describe('a replica that is behind the logs', () => {
     store.fs.plant(path, bytes)
     await world.until(() => store.peer(1)!.install?.kind === 'failed')
     await mustHeal(world)
-    expect(store.life!.snapshots!.counts).toMatchObject({ received: 2, installed: 1 })
+    const counts = store.life!.snapshots!.stats()
+    expect(counts).toMatchObject({ snapshots_received: 2, snapshots_installed: 1 })
   })
 })
 
@@ -151,7 +152,7 @@ describe('a replica that installs', () => {
     await world.run(500)
     world.stop(BEHIND, 'power-loss')
     await mustHeal(world)
-    expect(store.life!.snapshots!.counts.installed).toBe(1)
+    expect(store.life!.snapshots!.stats().snapshots_installed).toBe(1)
   })
 
   it('reads nothing before it is whole, also after a restart', async () => {
@@ -188,7 +189,7 @@ describe('the power goes at any operation of the disk', () => {
       const store = world.store(BEHIND)
       store.prepareFaults().stopAfter = after
       const began = await world.restart(BEHIND)
-      const whole = (): boolean => (store.life?.snapshots?.counts.installed ?? 0) > 0
+      const whole = (): boolean => (store.life?.snapshots?.stats().snapshots_installed ?? 0) > 0
       const ended = (): boolean => store.life?.failed !== undefined || whole()
       if (began) await world.until(ended, 30_000)
       const failed = !began || store.life?.failed !== undefined
