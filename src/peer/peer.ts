@@ -21,6 +21,7 @@ import type { ApplyState } from '../region/state.ts'
 import type { RaftEnvelope } from '../transport/port.ts'
 import type { PendingChange } from './admin/change-peer.ts'
 import type { Destroying } from './destroy.ts'
+import type { Farewell } from './farewell.ts'
 import { Lease } from './lease.ts'
 import { type PeerMessage, PeerTag } from './messages.ts'
 import { PeerStorage } from './peer-storage.ts'
@@ -92,6 +93,8 @@ export class Peer implements Fsm<PeerMessage> {
   readonly changes: PendingChange[] = []
   /** Where peers are that the region does not name: it is behind, or has just let them go. */
   readonly strangers = new Map<PeerId, PeerMeta>()
+  /** Peers that were removed a moment ago. */
+  readonly farewells: Farewell[] = []
   destroying: Destroying | undefined = undefined
   traffic = new Traffic()
   readonly logGc = new LogGcState()

@@ -3,6 +3,12 @@
  * tikv-server's where it has one. Defaults of the store's own settings are taken from the store.
  */
 import { ENTRY_BYTES_MAX, GIB, KIB, MIB } from '../base/limits.ts'
+import {
+  BLOCK_CACHE_BYTES_MAX,
+  OPTION_SET_NAMES,
+  WRITE_BUFFER_BYTES_MAX,
+  WRITE_BUFFER_BYTES_MIN,
+} from '../engine/rocksdb-options.ts'
 import { RECOVERY_MODES } from '../raftlog/recovery.ts'
 import { defaultStoreConfig, type StoreConfig } from '../store/config.ts'
 
@@ -39,6 +45,7 @@ const NO_CHOICES: readonly string[] = []
 const CHOICES: Readonly<Record<string, readonly string[]>> = {
   'log.level': LOG_LEVELS,
   'raft-engine.recovery-mode': RECOVERY_MODES,
+  'rocksdb.option-set': OPTION_SET_NAMES,
 }
 
 function setting(
@@ -277,12 +284,31 @@ const STORE_KEYS: { readonly [Field in keyof StoreConfig]: StoreSetting } = {
     'choice',
     `One of ${RECOVERY_MODES.join(', ')}: whether a start may cut an unfinished write off the log.`,
   ],
-  rocksdbBlockCacheBytes: ['storage.block-cache.capacity', 'size', 'Memory for blocks of RocksDB.'],
+  rocksdbOptionSet: [
+    'rocksdb.option-set',
+    'choice',
+    `One of ${OPTION_SET_NAMES.join(', ')}: sizes for stores that share a small machine, or for one on its own.`,
+  ],
+  rocksdbBlockCacheBytes: [
+    'storage.block-cache.capacity',
+    'size-or-auto',
+    'Memory for blocks of RocksDB. "auto": small 32MiB, large 1GiB.',
+    0,
+    BLOCK_CACHE_BYTES_MAX,
+  ],
   rocksdbWriteBufferBytes: [
     'rocksdb.defaultcf.write-buffer-size',
-    'size',
-    'Size at which a table in memory is written to disk.',
-    64 * KIB,
+    'size-or-auto',
+    'Size at which a table in memory is written to disk. "auto": small 16MiB, large 128MiB.',
+    WRITE_BUFFER_BYTES_MIN,
+    WRITE_BUFFER_BYTES_MAX,
+  ],
+  rocksdbMaxBackgroundJobs: [
+    'rocksdb.max-background-jobs',
+    'count',
+    'Threads of RocksDB that write and compact files; 0: half of the processors.',
+    0,
+    64,
   ],
 }
 

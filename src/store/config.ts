@@ -5,6 +5,7 @@
 
 import { assert } from '../base/assert.ts'
 import { GIB, KIB, MIB } from '../base/limits.ts'
+import type { OptionSetName } from '../engine/rocksdb-options.ts'
 import { RECOVERY_MODE_DEFAULT, type RecoveryMode } from '../raftlog/recovery.ts'
 
 export interface StoreConfig {
@@ -71,8 +72,12 @@ export interface StoreConfig {
   /** Disk use of the log from which on old segments are emptied. */
   readonly raftLogPurgeBytes: number
   // [rocksdb]
-  readonly rocksdbBlockCacheBytes: number
-  readonly rocksdbWriteBufferBytes: number
+  /** Sizes where 'auto' is given. */
+  readonly rocksdbOptionSet: OptionSetName
+  readonly rocksdbBlockCacheBytes: number | 'auto'
+  readonly rocksdbWriteBufferBytes: number | 'auto'
+  /** Threads that flush and compact; 0: half of the processors. */
+  readonly rocksdbMaxBackgroundJobs: number
 }
 
 export function defaultStoreConfig(): StoreConfig {
@@ -112,8 +117,10 @@ export function defaultStoreConfig(): StoreConfig {
     raftLogCacheBytes: 32 * MIB,
     raftLogRecoveryMode: RECOVERY_MODE_DEFAULT,
     raftLogPurgeBytes: GIB,
-    rocksdbBlockCacheBytes: 32 * MIB,
-    rocksdbWriteBufferBytes: 16 * MIB,
+    rocksdbOptionSet: 'small',
+    rocksdbBlockCacheBytes: 'auto',
+    rocksdbWriteBufferBytes: 'auto',
+    rocksdbMaxBackgroundJobs: 0,
   }
 }
 

@@ -13,8 +13,11 @@ import { nodeFileSystem } from '../env/node-fs.ts'
 import type { DirectoryLock } from '../env/port.ts'
 import { openRaftLog } from '../raftlog/open.ts'
 import type { RaftLog, RaftLogEvents } from '../raftlog/port.ts'
+import type { StoreIdent } from '../region/state.ts'
+import { type BootstrapPorts, loadIdent, readIdent } from './bootstrap.ts'
 import type { StoreConfig } from './config.ts'
 import { DiskGuard } from './disk-guard.ts'
+import { mustBelongTogether, writeOwner } from './log-owner.ts'
 import { StoreRegions } from './store-regions.ts'
 
 export interface StoreDiskOptions {
@@ -34,6 +37,7 @@ export class StoreDisk {
   readonly snapshotDir: string
   readonly #lock: DirectoryLock
   readonly regions: StoreRegions
+  readonly #raftDir: string
 
   static async open(options: StoreDiskOptions): Promise<StoreDisk> {
     const { dir, config, logger, events } = options
@@ -44,6 +48,8 @@ export class StoreDisk {
       const guard = openGuard(options)
       engine = await openRocksDb({
         dir: join(dir, 'kv'),
+        optionSet: config.rocksdbOptionSet,
+        backgroundJobs: config.rocksdbMaxBackgroundJobs,
         blockCacheBytes: config.rocksdbBlockCacheBytes,
         writeBufferBytes: config.rocksdbWriteBufferBytes,
         logger,
@@ -69,7 +75,7 @@ export class StoreDisk {
           },
         },
       })
-      disk = new StoreDisk(lock, guard, engine, log, join(dir, 'snap'))
+      disk = new StoreDisk(lock, guard, engine, log, dir)
       return disk
     } catch (error) {
       await engine?.close()
@@ -83,14 +89,25 @@ export class StoreDisk {
     guard: DiskGuard,
     engine: SharedKvEngine,
     log: RaftLog,
-    snapshotDir: string,
+    dir: string,
   ) {
     this.#lock = lock
     this.guard = guard
     this.engine = engine
     this.log = log
-    this.snapshotDir = snapshotDir
+    this.snapshotDir = join(dir, 'snap')
+    this.#raftDir = join(dir, 'raft')
+    const { snapshotDir } = this
     this.regions = new StoreRegions({ engine, log, fs: nodeFileSystem, snapshotDir })
+  }
+
+  /** Who this store is; asked of PD where both kv/ and raft/ are empty. */
+  async loadIdent(ports: BootstrapPorts): Promise<StoreIdent> {
+    const hasRegions = this.log.regions().length > 0
+    mustBelongTogether(nodeFileSystem, this.#raftDir, readIdent(this.engine), hasRegions)
+    const ident = await loadIdent(ports)
+    writeOwner(nodeFileSystem, this.#raftDir, ident)
+    return ident
   }
 
   /** Writes what is queued; threads that share the engine must have ended before `close`. */

@@ -4,6 +4,7 @@
  */
 import { PolyraftError } from '../base/errors.ts'
 import type { LogIndex, ReadyNumber, RegionId, Term } from '../base/ids.ts'
+import { REJOIN } from '../base/rejoin.ts'
 import { ColumnFamily, type KvEngine } from '../engine/port.ts'
 import type { FileSystem } from '../env/port.ts'
 import type { RaftLog } from '../raftlog/port.ts'
@@ -38,8 +39,6 @@ export interface InterruptedInstall {
   readonly data: Uint8Array | undefined
 }
 
-const REJOIN = 'remove the whole data directory and let the store rejoin as a new one'
-
 export class StoreRegions {
   readonly #engine: KvEngine
   readonly #log: RaftLog
@@ -60,6 +59,7 @@ export class StoreRegions {
 
   /** Begins the raft logs of new regions, durably: a log that is missing later is damage, not news. */
   createLogs(regionIds: readonly RegionId[]): Promise<void> {
+    for (const regionId of regionIds) this.#mustBeUnused(regionId)
     const fresh = regionIds.filter((regionId) => this.#log.state(regionId) === undefined)
     const state = { term: INITIAL_LOG_TERM, vote: 0 }
     return this.#beginLogs(
@@ -67,6 +67,19 @@ export class StoreRegions {
         regionId,
         state: { ...state, index: INITIAL_LOG_INDEX, indexTerm: INITIAL_LOG_TERM },
       })),
+    )
+  }
+
+  /** A crash before the region was adopted leaves a log that nothing was written to. */
+  #mustBeUnused(regionId: RegionId): void {
+    const state = this.#log.state(regionId)
+    if (state === undefined) return
+    const { hardState, lastIndex } = state
+    if (hardState.term === INITIAL_LOG_TERM && lastIndex === INITIAL_LOG_INDEX) return
+    throw new PolyraftError(
+      'Corruption',
+      `the raft log holds entries of region ${regionId}, which kv/ never took over: kv/ lost data; ${REJOIN}`,
+      { regionId },
     )
   }
 

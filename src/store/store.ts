@@ -33,7 +33,7 @@ import type { StoreIdent } from '../region/state.ts'
 import type { RaftEnvelope, Transport, TransportEvents } from '../transport/port.ts'
 import { abandonRequests } from './abandon.ts'
 import { ApplyPool } from './apply-pool.ts'
-import { adoptRegions, type BootstrapPorts, loadIdent, register } from './bootstrap.ts'
+import { adoptRegions, type BootstrapPorts, register } from './bootstrap.ts'
 import { mustBeSafeConfig, type StoreConfig } from './config.ts'
 import { startGuard, takeDiskNotice } from './disk-notice.ts'
 import { giveUpLeaders } from './give-up-leaders.ts'
@@ -243,7 +243,7 @@ export class Store implements StoreService {
       isStopping: () => this.#stopping,
       createLogs: (regionIds) => disk.regions.createLogs(regionIds),
     }
-    this.#ident = await loadIdent(ports)
+    this.#ident = await disk.loadIdent(ports)
     const { clusterId, storeId } = this.#ident
     const made = await createTransport({ clusterId, storeId }, this.#transportEvents())
     this.#transport = made.transport

@@ -88,8 +88,10 @@ describe('a replica that is behind the logs', () => {
     store.fs.plant(path, bytes)
     await world.until(() => store.peer(1)!.install?.kind === 'failed')
     await mustHeal(world)
-    const counts = store.life!.snapshots!.stats()
-    expect(counts).toMatchObject({ snapshots_received: 2, snapshots_installed: 1 })
+    expect(store.life!.snapshots!.stats()).toMatchObject({
+      snapshots_received: 2,
+      snapshots_installed: 1,
+    })
   })
 })
 
@@ -189,7 +191,10 @@ describe('the power goes at any operation of the disk', () => {
       const store = world.store(BEHIND)
       store.prepareFaults().stopAfter = after
       const began = await world.restart(BEHIND)
-      const whole = (): boolean => (store.life?.snapshots?.stats().snapshots_installed ?? 0) > 0
+      const whole = (): boolean => {
+        const { snapshots_installed = 0 } = store.life?.snapshots?.stats() ?? {}
+        return snapshots_installed > 0
+      }
       const ended = (): boolean => store.life?.failed !== undefined || whole()
       if (began) await world.until(ended, 30_000)
       const failed = !began || store.life?.failed !== undefined

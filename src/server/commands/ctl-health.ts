@@ -1,6 +1,7 @@
 /** `polyraft ctl health`. */
 import type { PdAdmin } from '../../pd/admin-port.ts'
 import type { PdClient } from '../../pd/port.ts'
+import { isGone } from '../../pd/store-condition.ts'
 import type { CliIo } from '../cli/cli-io.ts'
 import { countRegions, findProblems, type RegionCounts, viewCluster } from '../cli/cluster-view.ts'
 import { print } from '../cli/output.ts'
@@ -18,7 +19,8 @@ export async function printHealth(
   const problems = findProblems(view)
   const counts = countRegions(view)
   const catchingUp = view.regions.reduce((sum, info) => sum + info.pendingPeers.length, 0)
-  const sizes = { stores: view.stores.length, regions: view.regions.length }
+  const stores = view.stores.filter((store) => !isGone(store))
+  const sizes = { stores: stores.length, regions: view.regions.length }
   if (options.write === 'json') {
     const report = { healthy: problems.length === 0, ...sizes, catchingUp, ...counts, problems }
     await print(io.stdout, `${JSON.stringify(report, null, 2)}\n`)
