@@ -20,6 +20,7 @@ export type ErrorCode =
   | 'RecoveryInProgress'
   | 'Undetermined'
   | 'Timeout'
+  | 'Cancelled'
   | 'Closed'
   | 'Cancelled'
   | 'Unavailable'
@@ -55,6 +56,7 @@ const RETRYABLE: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   'MismatchPeerId',
   'ReadIndexNotReady',
   'RegionNotInitialized',
+  'DiskFull',
   'RecoveryInProgress',
   'Unavailable',
   'NotBootstrapped',
@@ -78,6 +80,14 @@ export class PolyraftError extends Error {
     this.retryable = RETRYABLE.has(code)
     this.data = data
   }
+}
+
+/** Something that a user can act on, and no bug: its stack tells nobody anything. */
+export function isOperatingError(error: unknown): boolean {
+  if (error instanceof PolyraftError) return true
+  const code = systemErrorCode(error)
+  // Those are wrong calls of Node's functions.
+  return code !== undefined && !code.startsWith('ERR_')
 }
 
 /** Where a peer lives, as errors tell it. */

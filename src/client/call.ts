@@ -47,6 +47,8 @@ export class Call {
   /** A write that reached, or may have reached, a store without a definite answer. */
   mayHaveExecuted = false
   lastError = ''
+  /** The last refusal was for want of disk space. */
+  diskFull = false
   link: StoreLink | undefined = undefined
   // Exactly one of these three ways out is set.
   resolve: Resolve | undefined = undefined
@@ -115,6 +117,7 @@ export class CallTable {
     call.immediateRetries = 0
     call.mayHaveExecuted = false
     call.lastError = ''
+    call.diskFull = false
     call.link = undefined
     call.resolve = undefined
     call.reject = undefined
@@ -141,7 +144,10 @@ export function runCallback(
   }
 }
 
-/** Past the deadline: a write that may have happened says so, anything else is a plain time-out. */
+/**
+ * Past the deadline: a write that may have happened says so, one that no disk had room for too;
+ * anything else is a plain time-out.
+ */
 export function timeoutError(call: Call, request: RawRequest, timeoutMs: number): PolyraftError {
   const data = { attempts: call.attempts, lastError: call.lastError, timeoutMs }
   const reason = call.lastError === '' ? 'no answer came' : `the last failure: ${call.lastError}`
@@ -153,7 +159,8 @@ export function timeoutError(call: Call, request: RawRequest, timeoutMs: number)
     const message = `the write may or may not have happened after ${tried}. Read it back or repeat it`
     return new PolyraftError('Undetermined', message, data)
   }
-  return new PolyraftError('Timeout', `the write was not executed after ${tried}`, data)
+  const code = call.diskFull ? 'DiskFull' : 'Timeout'
+  return new PolyraftError(code, `the write was not executed after ${tried}`, data)
 }
 
 /** A definite refusal, unless an earlier attempt of the same write may have gone through. */

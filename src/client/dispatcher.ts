@@ -188,6 +188,7 @@ export class Dispatcher implements ResponseSink {
 
   #react(call: Call, request: RawRequest, reaction: Reaction): void {
     call.lastError = reaction.reason
+    call.diskFull = reaction.error.code === 'DiskFull'
     if (reaction.undetermined && isWrite(request.kind)) call.mayHaveExecuted = true
     if (reaction.next === Next.Fail) {
       this.#fail(call, refusalError(call, request, reaction.error))

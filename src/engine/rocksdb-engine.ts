@@ -7,6 +7,7 @@
  */
 import { assert } from '../base/assert.ts'
 import { PolyraftError } from '../base/errors.ts'
+import { MIB } from '../base/limits.ts'
 import { type Logger, silentLogger } from '../base/logger.ts'
 import { makeDirectory } from '../base/make-directory.ts'
 import {
@@ -20,18 +21,23 @@ import { directoryError, openError } from './rocksdb-errors.ts'
 import { RocksEngine } from './rocksdb-kv.ts'
 import {
   ATTACH_OPTIONS,
-  BLOCK_CACHE_BYTES_DEFAULT,
+  memoryBytesMax,
   mustBeSizes,
   nativeOpenOptions,
-  WRITE_BUFFER_BYTES_DEFAULT,
+  type OptionSetName,
+  sizesOf,
 } from './rocksdb-options.ts'
 
 export interface RocksDbOptions {
   readonly dir: string
-  /** Block cache of the data family. Default: 32 MiB. Most: just below 4 GiB. */
-  readonly blockCacheBytes?: number
-  /** Size of one memtable of the data family. Default: 16 MiB. Least: 64 KiB. */
-  readonly writeBufferBytes?: number
+  /** Sizes where none is given. Default: small. */
+  readonly optionSet?: OptionSetName
+  /** Block cache of the data family. Small: 32 MiB, large: 1 GiB. Most: just below 4 GiB. */
+  readonly blockCacheBytes?: number | 'auto'
+  /** Size of one memtable of the data family. Small: 16 MiB, large: 128 MiB. Least: 64 KiB. */
+  readonly writeBufferBytes?: number | 'auto'
+  /** Threads that flush and compact. Default 0: half of the machine's processors. */
+  readonly backgroundJobs?: number
   readonly logger?: Logger
 }
 
@@ -43,26 +49,26 @@ const owned = new Set<RocksEngine>()
  * DiskError, ConfigInvalid (sizes), Unsupported (no binary for this platform).
  */
 export async function openRocksDb(options: RocksDbOptions): Promise<SharedKvEngine> {
-  const sizes = {
-    blockCacheBytes: options.blockCacheBytes ?? BLOCK_CACHE_BYTES_DEFAULT,
-    writeBufferBytes: options.writeBufferBytes ?? WRITE_BUFFER_BYTES_DEFAULT,
-  }
+  const { optionSet = 'small', blockCacheBytes = 'auto', writeBufferBytes = 'auto' } = options
+  const sizes = sizesOf(optionSet, blockCacheBytes, writeBufferBytes)
   mustBeSizes(sizes)
   const native = loadNative()
   await makeDirectory(options.dir).catch((error: unknown) => {
     throw directoryError(error, options.dir)
   })
   const database = native.db_init(options.dir)
-  const columns = await openNative(native, database, nativeOpenOptions(sizes)).catch(
-    (error: unknown) => {
-      throw openError(error, options.dir)
-    },
-  )
-  const opened = { native, database, columns }
-  const engine = new RocksEngine(opened, options.logger ?? silentLogger, (closed) => {
+  const nativeOptions = nativeOpenOptions(sizes, options.backgroundJobs ?? 0)
+  const columns = await openNative(native, database, nativeOptions).catch((error: unknown) => {
+    throw openError(error, options.dir)
+  })
+  const { logger = silentLogger } = options
+  const opened = { native, database, columns, memoryBytesMax: memoryBytesMax(sizes) }
+  const engine = new RocksEngine(opened, logger, (closed) => {
     owned.delete(closed)
   })
   owned.add(engine)
+  const mib = { memoryMiBMax: Math.ceil(opened.memoryBytesMax / MIB) }
+  logger.info({ dir: options.dir, optionSet, ...sizes, ...mib }, 'RocksDB is open')
   return engine
 }
 
@@ -82,7 +88,7 @@ export async function attachRocksDb(handle: bigint): Promise<SharedKvEngine> {
       { cause: error },
     )
   })
-  return new RocksEngine({ native, database, columns }, silentLogger, undefined)
+  return new RocksEngine({ native, database, columns, memoryBytesMax: 0 }, silentLogger, undefined)
 }
 
 function openNative(

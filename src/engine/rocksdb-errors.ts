@@ -1,5 +1,6 @@
 /** RocksDB's errors as operating errors: what happened, and what to do about it. */
 import { errorMessage, PolyraftError, systemErrorCode } from '../base/errors.ts'
+import { REJOIN } from '../base/rejoin.ts'
 
 const DISK_FULL = /No space left on device|Disk quota exceeded|ENOSPC|EDQUOT/i
 const UNUSABLE = /Permission denied|Read-only file system|Not a directory|File name too long/i
@@ -14,11 +15,7 @@ export function openError(error: unknown, dir: string): PolyraftError {
     case 'LEVEL_LOCKED':
       return make('DataDirLocked', 'it is in use; stop the other store or use another data-dir')
     case 'LEVEL_CORRUPTION':
-      return make(
-        'Corruption',
-        'its files are damaged; keep them for diagnosis, remove the store from the cluster and ' +
-          'start it with an empty data-dir',
-      )
+      return make('Corruption', `its files are damaged; ${REJOIN}`)
     case 'LEVEL_IO_ERROR':
       if (UNUSABLE.test(text)) return make('DataDirUnusable', 'check the path and its permissions')
       return diskError(cause, `opening ${dir}`)

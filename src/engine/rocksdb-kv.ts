@@ -46,6 +46,8 @@ export interface OpenedDatabase {
   readonly native: NativeBinding
   readonly database: NativeDatabase
   readonly columns: NativeColumns
+  /** Of caches and memtables; 0 when another thread opened them. */
+  readonly memoryBytesMax: number
 }
 
 type OnClose = (engine: RocksEngine) => void
@@ -60,6 +62,7 @@ export class RocksEngine implements SharedKvEngine {
   readonly #columns: readonly NativeColumn[]
   readonly #options: readonly ColumnOption[]
   readonly #pool: BatchPool
+  readonly #memoryBytesMax: number
   readonly #logger: Logger
   readonly #onClose: OnClose | undefined
   #broken: PolyraftError | undefined
@@ -84,6 +87,7 @@ export class RocksEngine implements SharedKvEngine {
       cf === ColumnFamily.Default ? undefined : { column },
     )
     this.#pool = new BatchPool(native, this.#options)
+    this.#memoryBytesMax = opened.memoryBytesMax
     this.#logger = logger
     this.#onClose = onClose
     this.#broken = undefined
@@ -196,7 +200,9 @@ export class RocksEngine implements SharedKvEngine {
 
   stats(): Record<string, number> {
     this.#mustBeOpen()
-    return readStats(this.#native, this.#database)
+    const stats = readStats(this.#native, this.#database)
+    stats.rocksdb_memory_bytes_max = this.#memoryBytesMax
+    return stats
   }
 
   close(): Promise<void> {

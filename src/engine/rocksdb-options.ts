@@ -4,18 +4,25 @@
  *
  * Memory: one block cache of `blockCacheBytes` for data and 1 MiB for each other family, filled as
  * blocks are read; memtables of `writeBufferBytes` for data, normally two and at most six of them.
+ * memoryBytesMax() is the sum of it; what tables keep open comes on top.
  */
 import { PolyraftError } from '../base/errors.ts'
-import { KIB, MIB } from '../base/limits.ts'
+import { GIB, KIB, MIB } from '../base/limits.ts'
 import { COLUMN_FAMILY_NAMES } from './port.ts'
 
-export const BLOCK_CACHE_BYTES_DEFAULT = 32 * MIB
-export const WRITE_BUFFER_BYTES_DEFAULT = 16 * MIB
+/** small: several stores on a machine of two cores; large: a machine for one. */
+export const OPTION_SET_NAMES = ['small', 'large'] as const
+export type OptionSetName = (typeof OPTION_SET_NAMES)[number]
+
+const OPTION_SETS: { readonly [Name in OptionSetName]: RocksSizes } = {
+  small: { blockCacheBytes: 32 * MIB, writeBufferBytes: 16 * MIB },
+  large: { blockCacheBytes: GIB, writeBufferBytes: 128 * MIB },
+}
 
 /** The binding reads the cache size as a uint32: 5 GiB would silently become 1 GiB. */
-const BLOCK_CACHE_BYTES_MAX = 2 ** 32 - MIB
-const WRITE_BUFFER_BYTES_MIN = 64 * KIB
-const WRITE_BUFFER_BYTES_MAX = 2 ** 32
+export const BLOCK_CACHE_BYTES_MAX = 2 ** 32 - MIB
+export const WRITE_BUFFER_BYTES_MIN = 64 * KIB
+export const WRITE_BUFFER_BYTES_MAX = 2 ** 32
 /** Families that hold little: region and apply states, and what RawKV leaves empty. */
 const SMALL_CACHE_BYTES = MIB
 /**
@@ -24,12 +31,40 @@ const SMALL_CACHE_BYTES = MIB
  * old WAL files go. After 1.5 M puts in batches of 64: 147 MB of WAL with this, 421 MB with 2 MiB.
  */
 const SMALL_WRITE_BUFFER_BYTES = 512 * KIB
-/** The binding's `compaction: 'level'` makes a memtable of a quarter of its budget. */
+/** The binding's `compaction: 'level'` makes a memtable of a quarter of its budget, and at most six. */
 const MEMTABLE_BUDGET_SHARE = 4
+const MEMTABLES_MAX = 6
 
 export interface RocksSizes {
   readonly blockCacheBytes: number
   readonly writeBufferBytes: number
+}
+
+/** The set's sizes where none is given. */
+export function sizesOf(
+  set: OptionSetName,
+  blockCacheBytes: number | 'auto',
+  writeBufferBytes: number | 'auto',
+): RocksSizes {
+  const sizes = OPTION_SETS[set]
+  return {
+    blockCacheBytes: blockCacheBytes === 'auto' ? sizes.blockCacheBytes : blockCacheBytes,
+    writeBufferBytes: writeBufferBytes === 'auto' ? sizes.writeBufferBytes : writeBufferBytes,
+  }
+}
+
+export function memoryBytesMax(sizes: RocksSizes): number {
+  const small = smallSizes(sizes)
+  const families = COLUMN_FAMILY_NAMES.length - 1
+  const cache = sizes.blockCacheBytes + families * small.blockCacheBytes
+  return cache + MEMTABLES_MAX * (sizes.writeBufferBytes + families * small.writeBufferBytes)
+}
+
+function smallSizes(sizes: RocksSizes): RocksSizes {
+  return {
+    blockCacheBytes: Math.min(SMALL_CACHE_BYTES, sizes.blockCacheBytes),
+    writeBufferBytes: Math.min(SMALL_WRITE_BUFFER_BYTES, sizes.writeBufferBytes),
+  }
 }
 
 interface FamilyOptions {
@@ -69,12 +104,10 @@ function mustBeWithin(what: string, bytes: number, least: number, most: number):
   )
 }
 
-export function nativeOpenOptions(sizes: RocksSizes): object {
+/** `backgroundJobs` 0: half of the machine's processors. */
+export function nativeOpenOptions(sizes: RocksSizes, backgroundJobs: number): object {
   const data = familyOptions(sizes)
-  const small = familyOptions({
-    blockCacheBytes: Math.min(SMALL_CACHE_BYTES, sizes.blockCacheBytes),
-    writeBufferBytes: Math.min(SMALL_WRITE_BUFFER_BYTES, sizes.writeBufferBytes),
-  })
+  const small = familyOptions(smallSizes(sizes))
   const columns: Record<string, FamilyOptions> = {}
   for (const name of COLUMN_FAMILY_NAMES) columns[name] = name === 'default' ? data : small
   return {
@@ -83,6 +116,7 @@ export function nativeOpenOptions(sizes: RocksSizes): object {
     walCompression: false,
     // The database's own options would otherwise make one more, unused cache.
     cacheSize: 0,
+    ...(backgroundJobs > 0 && { parallelism: backgroundJobs }),
     columns,
   }
 }

@@ -84,8 +84,14 @@ function lockByOpen(directory: string): DirectoryLock {
   }
 }
 
+/** A store must start on a full disk too, or it could never free any of it. */
 function writePid(directory: string): void {
-  writeFileSync(join(directory, LOCK_FILE), `${process.pid}\n`)
+  try {
+    writeFileSync(join(directory, LOCK_FILE), `${process.pid}\n`)
+  } catch (error) {
+    const code = systemErrorCode(error)
+    if (code !== 'ENOSPC' && code !== 'EDQUOT') throw error
+  }
 }
 
 function readPid(directory: string): number | undefined {

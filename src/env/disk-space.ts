@@ -5,8 +5,12 @@
  *   normal ──below almostFullBytes──▶ almost-full ──below fullBytes──▶ full
  *          ◀──above it + margin─────             ◀──above it + margin──
  *
- * almost-full   takes writes, refuses what only adds: new regions, snapshots of others
- * full          refuses writes of clients; deletes, compactions and elections go on, out of the reserve
+ * almost-full   writes of clients are refused; reads and deletes go on
+ * full          deletes too, and entries of other stores that have a quorum without this one; the
+ *               reserve is given up, so that compactions, elections and what is under way have space
+ *
+ * Free space is what would be free if the reserve had all that it is to have. So a reserve that grows
+ * or is given up changes no state, and a store that lives on it never believes to have recovered.
  *
  * INVARIANTS
  * - Getting worse shows at once, getting better only past a margin: a disk at the edge does not make
@@ -14,6 +18,7 @@
  * - Figures that make no sense change nothing.
  */
 import { assert } from '../base/assert.ts'
+import type { DiskState } from '../base/disk-state.ts'
 import { GIB, MIB } from '../base/limits.ts'
 
 export interface DiskFigures {
@@ -27,8 +32,6 @@ export interface DiskProbe {
   measure(directory: string): DiskFigures
 }
 
-export type DiskState = 'normal' | 'almost-full' | 'full'
-
 export interface DiskLimits {
   /** Least: fullBytes. */
   readonly almostFullBytes: number
@@ -38,19 +41,22 @@ export interface DiskLimits {
   readonly marginBytes: number
 }
 
-const RESERVE_BYTES_MAX = 5 * GIB
+const RESERVE_BYTES_MAX = GIB
 const RESERVE_SHARE = 0.02
 const FULL_BYTES_MIN = 64 * MIB
+/** A disk too small for that: most of it is to be used all the same. */
+const FULL_SHARE_MAX = 1 / 16
 const MARGIN_SHARE = 0.25
 
-/** Space for the reserve file where the operator named none: 2 % of the disk, at most 5 GiB. */
+/** Space for the reserve file where the operator named none: 2 % of the disk, at most 1 GiB. */
 export function defaultReserveBytes(totalBytes: number): number {
   return Math.floor(Math.min(RESERVE_BYTES_MAX, totalBytes * RESERVE_SHARE))
 }
 
 /** Limits that follow from the reserve: room for a compaction of its size before writes stop. */
-export function limitsFor(reserveBytes: number): DiskLimits {
-  const fullBytes = Math.max(FULL_BYTES_MIN, Math.floor(reserveBytes / 2))
+export function limitsFor(reserveBytes: number, totalBytes: number): DiskLimits {
+  const least = Math.min(FULL_BYTES_MIN, Math.floor(totalBytes * FULL_SHARE_MAX))
+  const fullBytes = Math.max(least, Math.floor(reserveBytes / 2))
   return {
     almostFullBytes: fullBytes * 2,
     fullBytes,

@@ -41,16 +41,21 @@ export class SpaceReserve {
   }
 
   /**
-   * Makes the file `bytes` long, or as long as the disk allows; answers its length. Writes one
-   * mebibyte after another on the calling thread: for start-up.
+   * Brings the file nearer to `bytes`, by at most `stepBytes`, as far as the disk allows; answers its
+   * length. Nothing is fsynced: a write takes its space at once, and what a crash leaves of the file
+   * is made up for later. So a step on the main thread is a copy into the page cache.
    */
-  hold(bytes: number, keepFreeBytes: number): number {
-    const file = this.#fs.open(this.#path, this.#fs.exists(this.#path) ? 'read-write' : 'create')
+  hold(bytes: number, keepFreeBytes: number, stepBytes = Number.POSITIVE_INFINITY): number {
+    const isThere = this.#fs.exists(this.#path)
+    if (bytes === 0) {
+      if (isThere) this.#fs.remove(this.#path)
+      return 0
+    }
+    const file = this.#fs.open(this.#path, isThere ? 'read-write' : 'create')
     try {
-      if (file.size() > bytes) file.truncate(bytes)
-      else this.#extend(file, bytes, keepFreeBytes)
-      file.sync()
-      this.#fs.syncDirectory(this.#directory)
+      const size = file.size()
+      if (size > bytes) file.truncate(bytes)
+      else this.#extend(file, Math.min(bytes, size + stepBytes), keepFreeBytes)
       return file.size()
     } finally {
       file.close()
@@ -62,19 +67,17 @@ export class SpaceReserve {
     const bytes = this.heldBytes()
     if (!this.#fs.exists(this.#path)) return 0
     this.#fs.remove(this.#path)
-    this.#fs.syncDirectory(this.#directory)
     return bytes
   }
 
   #extend(file: FileHandle, bytes: number, keepFreeBytes: number): void {
-    const chunk = pattern()
     let end = file.size()
     while (end < bytes) {
       const length = Math.min(CHUNK_BYTES, bytes - end)
       const { freeBytes } = this.#probe.measure(this.#directory)
       if (freeBytes < keepFreeBytes + length) return
       try {
-        file.write(chunk.subarray(0, length), end)
+        file.write(noise(length, end), end)
       } catch (error) {
         if (systemErrorCode(error) !== 'ENOSPC' && systemErrorCode(error) !== 'EDQUOT') throw error
         file.truncate(end)
@@ -86,12 +89,12 @@ export class SpaceReserve {
 }
 
 /** A linear congruential sequence: no compressor makes much of it. */
-function pattern(): Uint8Array {
-  const words = new Uint32Array(CHUNK_BYTES / 4)
-  let word = 1
+function noise(length: number, seed: number): Uint8Array {
+  const words = new Uint32Array(Math.ceil(length / 4))
+  let word = seed >>> 0
   for (let i = 0; i < words.length; i++) {
     word = (Math.imul(word, 1664525) + 1013904223) >>> 0
     words[i] = word
   }
-  return new Uint8Array(words.buffer)
+  return new Uint8Array(words.buffer, 0, length)
 }

@@ -3,7 +3,8 @@
  *
  *   first ……… replicated ……… applied … last
  *     └─ gentle ─┘   every replica has these; done when there are enough, or after some looks
- *     └──── forced ────┘   too many or too large: a replica that lacks them gets a snapshot
+ *     └──── forced ────┘   too many, too large, or in files that have to go: a replica that lacks
+ *                          them gets a snapshot
  *
  * INVARIANTS
  * - Never past what is applied and persisted here; the newest entries always stay.
@@ -54,9 +55,13 @@ export function compactIndex(
   view: LogGcView,
   limits: LogGcLimits,
   skippedTicks: number,
+  forcedIndex: LogIndex = 0,
 ): LogIndex | 'wait' | undefined {
   if (view.last - view.first < ENTRIES_KEPT) return undefined
-  const target = isOver(view, limits, 1) ? forced(view, limits) : gentle(view, limits, skippedTicks)
+  const usual = isOver(view, limits, 1) ? forced(view, limits) : gentle(view, limits, skippedTicks)
+  // The entry at the target stays.
+  const asked = forcedIndex < view.first ? 0 : Math.min(forcedIndex + 1, view.snapshot)
+  const target = asked > (typeof usual === 'number' ? usual : 0) ? asked : usual
   if (typeof target !== 'number') return target
   // The entry at the target itself stays, so that a replica there can be probed.
   const index = Math.min(target, view.applied, view.persisted) - 1

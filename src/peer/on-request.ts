@@ -11,6 +11,7 @@ import {
   type RegionError,
 } from '../protocol/raw.ts'
 import { type Region, regionContains } from '../region/region.ts'
+import { diskRefusal } from './disk-full.ts'
 import type { Peer } from './peer.ts'
 import { writeBytes } from './pending-writes.ts'
 import {
@@ -20,6 +21,7 @@ import {
   keyNotInRegion,
   mismatchPeerId,
   notLeader,
+  regionNotFound,
   STALE_COMMAND,
 } from './region-errors.ts'
 
@@ -40,6 +42,13 @@ export function onRequest(peer: Peer, request: RawRequest, nowMs: number): void 
     peer.answer(request, OK_RESPONSE)
     return
   }
+  if (peer.ports.disks.tight) {
+    const short = diskRefusal(peer, request)
+    if (short !== undefined) {
+      peer.refuse(request, short)
+      return
+    }
+  }
   if (peer.writes.isTooLarge(bytes)) {
     peer.refuse(request, entryTooLarge(peer.id, bytes, peer.ports.config.raftEntryMaxSize))
     return
@@ -52,6 +61,7 @@ export function onRequest(peer: Peer, request: RawRequest, nowMs: number): void 
 function checkRequest(peer: Peer, request: RawRequest, nowMs: number): RegionError | undefined {
   if (request.deadlineMs <= nowMs) return DEADLINE_EXCEEDED
   if (request.peerId !== peer.self.id) return mismatchPeerId(request.peerId, peer.self.id)
+  if (!peer.isInitialised) return regionNotFound(peer.id)
   if (!peer.isLeader && !(request.replicaRead && !isWrite(request.kind))) {
     return notLeader(peer.id, peer.leader)
   }

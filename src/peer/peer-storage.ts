@@ -5,6 +5,7 @@
 
 import { PolyraftError } from '../base/errors.ts'
 import type { LogIndex, PeerId, RegionId, Term } from '../base/ids.ts'
+import { REJOIN } from '../base/rejoin.ts'
 import type { RaftStorage, Unavailable } from '../raft/storage.ts'
 import type { ConfState, Entry, HardState, Snapshot } from '../raft/types.ts'
 import type { RaftLog, RegionLogState } from '../raftlog/port.ts'
@@ -126,7 +127,7 @@ function missingLog(regionId: RegionId): PolyraftError {
   return new PolyraftError(
     'Corruption',
     `the raft log holds nothing of region ${regionId}, which the KV engine knows: raft/ was lost or ` +
-      'swapped; remove the whole data directory and let the store rejoin as a new one',
+      `swapped; ${REJOIN}`,
     { regionId },
   )
 }
@@ -137,8 +138,7 @@ function mustReach(regionId: RegionId, log: RegionLogState, apply: ApplyState): 
     throw new PolyraftError(
       'Corruption',
       `region ${regionId} applied up to ${apply.appliedIndex}, but its raft log holds ` +
-        `${log.firstIndex}..${log.lastIndex}: one of raft/ and kv/ lost data; remove the whole ` +
-        'data directory and let the store rejoin as a new one',
+        `${log.firstIndex}..${log.lastIndex}: one of raft/ and kv/ lost data; ${REJOIN}`,
       { regionId, appliedIndex: apply.appliedIndex, lastIndex: log.lastIndex },
     )
   }

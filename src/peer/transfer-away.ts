@@ -1,4 +1,8 @@
-/** A stopping store hands its leaderships to whoever can take over soonest. */
+/**
+ * A store that stops, or is short of disk space, hands its leaderships to whoever can take over soonest.
+ */
+import type { DiskView } from '../base/disk-state.ts'
+import type { StoreId } from '../base/ids.ts'
 import { type Peer as PeerMeta, PeerRole } from '../region/region.ts'
 import type { Peer } from './peer.ts'
 
@@ -15,13 +19,15 @@ export function transferAway(peer: Peer, nowMs: number): void {
  * The voter that was heard within an election time-out and lacks least of the log. Raft's own notion
  * of activity will not do: each quorum check begins it anew, and nobody is active until he answers.
  */
-function bestTarget(peer: Peer, nowMs: number): PeerMeta | undefined {
+export function bestTarget(peer: Peer, nowMs: number): PeerMeta | undefined {
   const { raftBaseTickIntervalMs, raftElectionTimeoutTicks } = peer.ports.config
+  const { disks } = peer.ports
   const heardFromMs = nowMs - raftBaseTickIntervalMs * raftElectionTimeoutTicks
   let best: PeerMeta | undefined
   let bestMatch = -1
   for (const other of peer.region.peers) {
     if (other.id === peer.self.id || other.role !== PeerRole.Voter) continue
+    if (disks.tight && !couldLead(disks, other.storeId)) continue
     const progress = peer.raft.progressOf(other.id)
     const heardMs = peer.heardMs.get(other.id)
     if (progress === undefined || heardMs === undefined || heardMs < heardFromMs) continue
@@ -31,4 +37,10 @@ function bestTarget(peer: Peer, nowMs: number): PeerMeta | undefined {
     }
   }
   return best
+}
+
+/** A full store does not take the lead; and one that is short of space moves nothing to another. */
+function couldLead(disks: DiskView, storeId: StoreId): boolean {
+  const state = disks.of(storeId)
+  return disks.own === 'normal' ? state !== 'full' : state === 'normal'
 }

@@ -5,7 +5,8 @@ import { errorMessage, PolyraftError, systemErrorCode } from '../base/errors.ts'
 export function diskError(error: unknown): Error {
   if (error instanceof PolyraftError || error instanceof AssertionError) return error
   const cause = { cause: error }
-  if (systemErrorCode(error) === 'ENOSPC') {
+  const code = systemErrorCode(error)
+  if (code === 'ENOSPC' || code === 'EDQUOT') {
     const advice = 'free space on its disk, then start the store again'
     return new PolyraftError('DiskFull', `raft log: ${errorMessage(error)}; ${advice}`, {}, cause)
   }

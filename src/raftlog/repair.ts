@@ -16,8 +16,10 @@ import { basename, join } from 'node:path'
 import { assert } from '../base/assert.ts'
 import { PolyraftError } from '../base/errors.ts'
 import type { LogIndex, RegionId } from '../base/ids.ts'
+import { REJOIN } from '../base/rejoin.ts'
 import { type FileSystem, readFile } from '../env/port.ts'
 import type { HardState } from '../raft/types.ts'
+import { dropMark, parseMarkName } from './newest-mark.ts'
 import type { RegionLog } from './region-log.ts'
 import { type LogScan, type ScannedBlock, scanLog } from './scan.ts'
 import type { Damage } from './segment-reader.ts'
@@ -76,7 +78,7 @@ export function planCut(
     },
   })
   mustOpen(kept, scan, damage, at)
-  const gone = [...scan.unborn, ...unreadable(scan)]
+  const gone = [...scan.unborn, ...unreadable(scan)].filter((path) => fs.exists(path))
   const cuts: FileCut[] = gone.map((path) => ({ path, end: undefined, bytes: 0 }))
   for (const found of scan.segments) cuts.push(...cutOf(at, damage, found, kept))
   // Newest first: a stream never has a hole, however far this gets.
@@ -91,6 +93,11 @@ export function applyRepair(fs: FileSystem, directory: string, plan: RepairPlan)
   for (const { path } of plan.cuts) copyFile(fs, path, join(backup, basename(path)))
   fs.syncDirectory(backup)
   fs.syncDirectory(directory)
+  // What goes is not to be missed by a start.
+  for (const name of fs.list(directory)) {
+    const stream = parseMarkName(name)
+    if (stream !== undefined) dropMark(fs, directory, stream)
+  }
   for (const { path, end } of plan.cuts) {
     if (end === undefined) fs.remove(path)
     else truncate(fs, path, end)
@@ -161,7 +168,7 @@ function refusal(damage: Damage, why: string): PolyraftError {
   return new PolyraftError(
     'Corruption',
     `cutting ${damage.path} at ${damage.offset} does not help: ${why}. ` +
-      'If no cut helps, remove this store from the cluster and add it anew with an empty data directory',
+      `If no cut helps: ${REJOIN}`,
     { path: damage.path, offset: damage.offset },
   )
 }

@@ -7,6 +7,7 @@
  */
 import { PolyraftError } from '../base/errors.ts'
 import type { LogIndex, RegionId, Term } from '../base/ids.ts'
+import { REJOIN } from '../base/rejoin.ts'
 import type { HardState } from '../raft/types.ts'
 import type { BlockItem, ItemState } from './block-items.ts'
 import { RegionLog } from './region-log.ts'
@@ -41,7 +42,7 @@ export class Replay {
         throw new PolyraftError(
           'Corruption',
           `raft log of region ${region.id}: its state or its entries below ${region.first} are in ` +
-            'no segment. Remove this store from the cluster and add it anew with an empty data directory',
+            `no segment; ${REJOIN}`,
           { regionId: region.id },
         )
       }

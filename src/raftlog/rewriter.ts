@@ -2,7 +2,7 @@
  * Keeps the log's use of disk steady though some regions lag. One entry of a region at rest would
  * keep its segment for ever, and with it every later one of the stream.
  *
- *   segment begins ─▶ disk use above purgeBytes? ─▶ the oldest segments are to go
+ *   segment begins, or the store asks ─▶ disk use above purgeBytes? ─▶ the oldest segments are to go
  *     large logs in them   regionsToCompact(): the store asks raft to compact them
  *     small ones           read, written again as a whole ─▶ durable ─▶ old place let go;
  *                          not before half of the disk use is waste: else it would never end
@@ -24,7 +24,10 @@ import type { RegionLog } from './region-log.ts'
 import type { Relocation, RoundBuilder } from './round-builder.ts'
 import type { Segment, SegmentTable } from './segment.ts'
 
-/** A log up to this size is cheaper to write again than to make its followers take a snapshot. */
+/**
+ * A log up to this size is cheaper to write again than to make its followers take a snapshot; with
+ * so many regions that all of them together are too much, their fair share of the disk use.
+ */
 const REWRITE_BYTES_MAX = 256 * KIB
 /** In memory at a time, and added to one round: writes of clients wait behind it. */
 const STEP_BYTES_MAX = MIB
@@ -66,7 +69,10 @@ export class Rewriter {
     return this.#rewrittenBytes
   }
 
+  /** Also looks again what is to be written anew: compactions since the last look changed that. */
   regionsToCompact(): CompactionWish[] {
+    const { table, purgeBytes } = this.#parts
+    if (table.bytes > purgeBytes) this.#choose()
     const wishes: CompactionWish[] = []
     for (const region of this.#large) {
       const index = region.removed ? undefined : region.index.lastIn(this.#old)
@@ -107,8 +113,10 @@ export class Rewriter {
     this.#old = table.oldestAbove(purgeBytes)
     this.#wasteful = table.oldestAbove(Math.max(purgeBytes, LIVE_SHARE * live))
     if (this.#old.size === 0) return
+    const share = purgeBytes / LIVE_SHARE / regions.size
+    const smallBytesMax = live > purgeBytes ? Math.min(REWRITE_BYTES_MAX, share) : REWRITE_BYTES_MAX
     for (const region of regions.values()) {
-      if (region.index.liveBytes > REWRITE_BYTES_MAX) {
+      if (region.index.liveBytes > smallBytesMax) {
         if (isIn(region, this.#old)) this.#large.push(region)
       } else if (isIn(region, this.#wasteful)) this.#queue.push(region)
     }

@@ -1,5 +1,6 @@
 /** Walks the blocks of one segment and tells a torn tail from corruption. */
 import { PolyraftError } from '../base/errors.ts'
+import { REJOIN } from '../base/rejoin.ts'
 import { type BlockItem, decodeBlock } from './block-items.ts'
 import {
   BLOCK_HEADER_BYTES,
@@ -158,8 +159,8 @@ export function anyBlockFrom(
 export function corruption(path: string, offset: number, why: string): PolyraftError {
   return new PolyraftError(
     'Corruption',
-    `${path} is damaged at offset ${offset}: ${why}. Check the disk; then remove this store from ` +
-      'the cluster and add it anew with an empty data directory, or restore the file from a backup',
+    `${path} is damaged at offset ${offset}: ${why}. Check the disk; then bring the file back, or, ` +
+      REJOIN,
     { path, offset },
   )
 }

@@ -13,6 +13,7 @@ import {
   type SegmentHeader,
   segmentName,
 } from './format.ts'
+import { parseMarkName, readMark } from './newest-mark.ts'
 import { anyBlockFrom, type Damage, type DamageReport, SegmentReader } from './segment-reader.ts'
 
 export interface FoundSegment {
@@ -36,11 +37,16 @@ export function findSegments(
   report: DamageReport,
 ): FoundSegments {
   const ids: number[][] = []
+  const of = (stream: number): number[] => {
+    while (ids.length <= stream) ids.push([])
+    return ids[stream]!
+  }
   for (const name of fs.list(directory)) {
     const parsed = parseSegmentName(name)
-    if (parsed === undefined) continue
-    while (ids.length <= parsed.stream) ids.push([])
-    ids[parsed.stream]!.push(parsed.id)
+    if (parsed !== undefined) of(parsed.stream).push(parsed.id)
+    // All segments of the stream may be missing.
+    const marked = parseMarkName(name)
+    if (marked !== undefined) of(marked)
   }
   const unborn: string[] = []
   const streams = ids.map((of, stream) => findStream(fs, directory, stream, of, unborn, report))
@@ -59,6 +65,7 @@ function findStream(
   report: DamageReport,
 ): FoundSegment[] {
   const found: FoundSegment[] = []
+  const mark = readMark(fs, directory, stream) ?? 0
   for (let i = 0; i < ids.length; i++) {
     const id = ids[i]!
     const path = join(directory, segmentName(stream, id))
@@ -69,8 +76,14 @@ function findStream(
     const { header, bytes } = readHeader(fs, path)
     if (header !== undefined) {
       if (isOurs(path, header, stream, id, report)) found.push({ path, bytes, header })
-    } else if (i === ids.length - 1 && hasNoBlock(fs, path, id)) unborn.push(path)
+    } else if (i === ids.length - 1 && id > mark && hasNoBlock(fs, path, id)) unborn.push(path)
     else report({ path, offset: 0, why: 'the segment header is damaged' })
+  }
+  const newest = ids.at(-1) ?? 0
+  if (newest < mark) {
+    const first = join(directory, segmentName(stream, Math.min(newest + 1, mark)))
+    const why = `segments up to ${mark} were written, and those above ${newest} are missing`
+    report({ path: first, offset: 0, why })
   }
   return found
 }

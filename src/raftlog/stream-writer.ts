@@ -4,7 +4,8 @@
  *
  * INVARIANTS
  * - A segment is complete and fsynced before its successor exists.
- * - A segment's header and name are fsynced before its first block is written.
+ * - A segment's header and name, and the mark that it exists, are fsynced before its first block is
+ *   written.
  * - After an error the writer is broken: what the disk holds is not known, so it does nothing more.
  */
 import { join } from 'node:path'
@@ -20,6 +21,7 @@ import {
   segmentName,
   stampBlock,
 } from './format.ts'
+import { dropMarksOf, writeMark } from './newest-mark.ts'
 
 /** Numbers of a placed block: segment id, offset in the file, start in the round's buffer, length. */
 export const PLACEMENT_LENGTH = 4
@@ -96,6 +98,7 @@ export class StreamWriter {
     this.#mustWork()
     this.#broken = true
     const { directory, stream } = this.#at
+    dropMarksOf(this.#fs, directory, names)
     for (const name of names) {
       if (this.#at.recycle && this.#spares.length < SPARES_MAX) {
         const spare = spareName(stream, name)
@@ -156,6 +159,7 @@ export class StreamWriter {
     // A spare takes its new name only with its new header on disk.
     if (sparePath !== undefined) this.#fs.rename(sparePath, path)
     this.#fs.syncDirectory(directory)
+    writeMark(this.#fs, directory, stream, id)
     this.#segmentId = id
     this.#end = SEGMENT_HEADER_BYTES
     this.#filled = file.size()

@@ -2,11 +2,29 @@
  * Every setting of a storage node: its place in the TOML file, its kind, what it means. Names are
  * tikv-server's where it has one. Defaults of the store's own settings are taken from the store.
  */
-import { ENTRY_BYTES_MAX, KIB } from '../base/limits.ts'
+import { ENTRY_BYTES_MAX, GIB, KIB, MIB } from '../base/limits.ts'
+import {
+  BLOCK_CACHE_BYTES_MAX,
+  OPTION_SET_NAMES,
+  WRITE_BUFFER_BYTES_MAX,
+  WRITE_BUFFER_BYTES_MIN,
+} from '../engine/rocksdb-options.ts'
 import { RECOVERY_MODES } from '../raftlog/recovery.ts'
 import { defaultStoreConfig, type StoreConfig } from '../store/config.ts'
 
-export type SettingKind = 'text' | 'count' | 'size' | 'duration' | 'list' | 'labels' | 'level'
+export const LOG_LEVELS = ['debug', 'info', 'warn', 'error', 'silent'] as const
+export type LogLevel = (typeof LOG_LEVELS)[number]
+
+export type SettingKind =
+  | 'text'
+  | 'count'
+  | 'size'
+  /** A size, or "auto". */
+  | 'size-or-auto'
+  | 'duration'
+  | 'list'
+  | 'labels'
+  | 'choice'
 export type SettingValue = string | number | readonly string[] | Readonly<Record<string, string>>
 
 export interface Setting {
@@ -18,10 +36,17 @@ export interface Setting {
   readonly min: number
   readonly max: number
   readonly about: string
+  /** For choices. */
+  readonly choices: readonly string[]
 }
 
-export const LOG_LEVELS = ['debug', 'info', 'warn', 'error', 'silent'] as const
-export type LogLevel = (typeof LOG_LEVELS)[number]
+const NO_CHOICES: readonly string[] = []
+/** Of settings whose values are not free text. */
+const CHOICES: Readonly<Record<string, readonly string[]>> = {
+  'log.level': LOG_LEVELS,
+  'raft-engine.recovery-mode': RECOVERY_MODES,
+  'rocksdb.option-set': OPTION_SET_NAMES,
+}
 
 function setting(
   name: string,
@@ -31,7 +56,8 @@ function setting(
   min = 0,
   max = Number.MAX_SAFE_INTEGER,
 ): Setting {
-  return { name, kind, default: fallback, about, min, max }
+  const choices = CHOICES[name] ?? NO_CHOICES
+  return { name, kind, default: fallback, about, min, max, choices }
 }
 
 const NODE_SETTINGS: readonly Setting[] = [
@@ -62,7 +88,7 @@ const NODE_SETTINGS: readonly Setting[] = [
   setting('security.ca-path', 'text', '', 'TLS is not supported yet: leave it empty.'),
   setting('security.cert-path', 'text', '', 'TLS is not supported yet: leave it empty.'),
   setting('security.key-path', 'text', '', 'TLS is not supported yet: leave it empty.'),
-  setting('log.level', 'level', 'info', `One of ${LOG_LEVELS.join(', ')}.`),
+  setting('log.level', 'choice', 'info', `One of ${LOG_LEVELS.join(', ')}.`),
   setting('log.file.filename', 'text', '', 'JSON lines go here; empty: standard error.'),
 ]
 
@@ -199,6 +225,24 @@ const STORE_KEYS: { readonly [Field in keyof StoreConfig]: StoreSetting } = {
     'Snapshot bytes that this store reads, sends and installs in a second, each of them.',
     KIB,
   ],
+  maxPeerDownDurationMs: [
+    'raftstore.max-peer-down-duration',
+    'duration',
+    'Silence after which a leader reports a peer to PD as down.',
+    1,
+  ],
+  maxLeaderMissingDurationMs: [
+    'raftstore.max-leader-missing-duration',
+    'duration',
+    'A replica that heard no leader for so long asks PD whether it still is a member.',
+    1,
+  ],
+  peerStaleStateCheckIntervalMs: [
+    'raftstore.peer-stale-state-check-interval',
+    'duration',
+    'How often replicas are looked through for such.',
+    1,
+  ],
   pdHeartbeatTickIntervalMs: [
     'raftstore.pd-heartbeat-tick-interval',
     'duration',
@@ -215,24 +259,56 @@ const STORE_KEYS: { readonly [Field in keyof StoreConfig]: StoreSetting } = {
     'raft-engine.target-file-size',
     'size',
     'A log file is closed when it reaches this size.',
-    KIB,
+    4 * KIB,
+    2 * GIB,
   ],
   raftLogCacheBytes: [
     'raft-engine.entry-cache-size',
     'size',
     'Memory for log entries over all regions.',
   ],
+  reserveSpaceBytes: [
+    'storage.reserve-space',
+    'size-or-auto',
+    'Kept in a file for a full disk. Writes are refused when less than this is free, deletes too ' +
+      'at half of it. "auto": 2 % of the disk, at most 1GiB.',
+  ],
+  raftLogPurgeBytes: [
+    'raft-engine.purge-threshold',
+    'size',
+    'Disk use of the raft log from which on its old files are emptied. tikv-server allows 10GB.',
+    MIB,
+  ],
   raftLogRecoveryMode: [
     'raft-engine.recovery-mode',
-    'text',
+    'choice',
     `One of ${RECOVERY_MODES.join(', ')}: whether a start may cut an unfinished write off the log.`,
   ],
-  rocksdbBlockCacheBytes: ['storage.block-cache.capacity', 'size', 'Memory for blocks of RocksDB.'],
+  rocksdbOptionSet: [
+    'rocksdb.option-set',
+    'choice',
+    `One of ${OPTION_SET_NAMES.join(', ')}: sizes for stores that share a small machine, or for one on its own.`,
+  ],
+  rocksdbBlockCacheBytes: [
+    'storage.block-cache.capacity',
+    'size-or-auto',
+    'Memory for blocks of RocksDB. "auto": small 32MiB, large 1GiB.',
+    0,
+    BLOCK_CACHE_BYTES_MAX,
+  ],
   rocksdbWriteBufferBytes: [
     'rocksdb.defaultcf.write-buffer-size',
-    'size',
-    'Size at which a table in memory is written to disk.',
-    64 * KIB,
+    'size-or-auto',
+    'Size at which a table in memory is written to disk. "auto": small 16MiB, large 128MiB.',
+    WRITE_BUFFER_BYTES_MIN,
+    WRITE_BUFFER_BYTES_MAX,
+  ],
+  rocksdbMaxBackgroundJobs: [
+    'rocksdb.max-background-jobs',
+    'count',
+    'Threads of RocksDB that write and compact files; 0: half of the processors.',
+    0,
+    64,
   ],
 }
 

@@ -1,33 +1,33 @@
 /** One setting's value: from TOML, from a flag, and back into TOML. Errors say what was expected. */
-import {
-  LOG_LEVELS,
-  type LogLevel,
-  type Setting,
-  type SettingKind,
-  type SettingValue,
-} from './config-settings.ts'
+import type { Setting, SettingKind, SettingValue } from './config-settings.ts'
 import { didYouMean } from './suggest.ts'
 import { formatDuration, formatSize, parseDuration, parseSize } from './units.ts'
 
 /** A value, or why it is none. */
 export type Parsed = { readonly value: SettingValue } | { readonly problem: string }
 
-const EXPECTED: { readonly [Kind in SettingKind]: string } = {
+const AUTO = 'auto'
+
+const EXPECTED: { readonly [Kind in Exclude<SettingKind, 'choice'>]: string } = {
   text: 'a string',
   count: 'a whole number',
   size: 'a size such as "64MiB"',
+  'size-or-auto': 'a size such as "64MiB", or "auto"',
   duration: 'a time such as "10s" or "100ms"',
   list: 'a list of strings',
   labels: 'a table of strings, such as { zone = "a" }',
-  level: `one of ${LOG_LEVELS.join(', ')}`,
 }
 
 export function parseTomlValue(setting: Setting, raw: unknown): Parsed {
-  const value = fromToml(setting.kind, raw)
+  const value = fromToml(setting, raw)
   if (value !== undefined) return checkRange(setting, value)
   return {
-    problem: `expected ${EXPECTED[setting.kind]}, found ${describe(raw)}${hint(setting, raw)}`,
+    problem: `expected ${expected(setting)}, found ${describe(raw)}${hint(setting, raw)}`,
   }
+}
+
+function expected({ kind, choices }: Setting): string {
+  return kind === 'choice' ? `one of ${choices.join(', ')}` : EXPECTED[kind]
 }
 
 /** Flags and environment carry strings: lists and labels are separated by commas. */
@@ -59,15 +59,16 @@ function parseLabels(text: string): Record<string, string> | undefined {
   return labels
 }
 
-function fromToml(kind: SettingKind, raw: unknown): SettingValue | undefined {
+function fromToml({ kind, choices }: Setting, raw: unknown): SettingValue | undefined {
   if (kind === 'text') return typeof raw === 'string' ? raw : undefined
   if (kind === 'count') return Number.isSafeInteger(raw) ? (raw as number) : undefined
   if (kind === 'size') return numberOr(raw, parseSize)
+  if (kind === 'size-or-auto') return raw === AUTO ? AUTO : numberOr(raw, parseSize)
   if (kind === 'duration') return numberOr(raw, parseDuration)
   if (kind === 'list') return isTexts(raw) ? raw : undefined
   if (kind === 'labels')
     return isTexts(tableValues(raw)) ? (raw as Record<string, string>) : undefined
-  return LOG_LEVELS.includes(raw as LogLevel) ? (raw as LogLevel) : undefined
+  return choices.includes(raw as string) ? (raw as string) : undefined
 }
 
 function numberOr(raw: unknown, parse: (text: string) => number | undefined): number | undefined {
@@ -98,7 +99,7 @@ function checkRange(setting: Setting, value: SettingValue): Parsed {
 
 /** A number with its unit. */
 export function formatNumber(setting: Setting, value: number): string {
-  if (setting.kind === 'size') return formatSize(value)
+  if (setting.kind.startsWith('size')) return formatSize(value)
   return setting.kind === 'duration' ? formatDuration(value) : String(value)
 }
 
@@ -108,7 +109,9 @@ function describe(raw: unknown): string {
 }
 
 function hint(setting: Setting, raw: unknown): string {
-  return setting.kind === 'level' && typeof raw === 'string' ? didYouMean(raw, LOG_LEVELS) : ''
+  return setting.kind === 'choice' && typeof raw === 'string'
+    ? didYouMean(raw, setting.choices)
+    : ''
 }
 
 /** As it stands in a TOML file. */

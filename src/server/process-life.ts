@@ -4,7 +4,7 @@
  * second one stops at once (1).
  */
 import { logVerbosity, setLogVerbosity } from '@grpc/grpc-js'
-import { errorMessage } from '../base/errors.ts'
+import { errorMessage, isOperatingError } from '../base/errors.ts'
 import type { Logger } from '../base/logger.ts'
 import { reportError } from './report.ts'
 
@@ -49,6 +49,8 @@ class ProcessLife {
   }
 
   listen(): void {
+    // It may be a file on a full disk.
+    process.stderr.on('error', () => {})
     for (const signal of ['SIGTERM', 'SIGINT'] as const) {
       process.on(signal, () => this.#onSignal(signal))
     }
@@ -64,7 +66,8 @@ class ProcessLife {
   }
 
   onFatal(error: Error): void {
-    this.#logger.error({ reason: error.message, stack: error.stack }, 'fatal: the process ends')
+    const stack = isOperatingError(error) ? {} : { stack: error.stack }
+    this.#logger.error({ reason: error.message, ...stack }, 'fatal: the process ends')
     reportError(error)
     process.exit(1)
   }

@@ -8,6 +8,7 @@ import { ApplyRunner } from '../apply/apply-runner.ts'
 import type { ApplyResult, SnapshotResult } from '../apply/port.ts'
 import { decodeRound, type RoundTarget } from '../apply/round-codec.ts'
 import type { Clock, Later, RoundScheduler } from '../base/clock.ts'
+import type { StoreId } from '../base/ids.ts'
 import type { KvEngine } from '../engine/port.ts'
 import type { FileSystem } from '../env/port.ts'
 import type { BuildSizes } from '../snap/builder.ts'
@@ -15,6 +16,7 @@ import { BuildQueue } from './build-queue.ts'
 import { RateLimit } from './rate-limit.ts'
 
 export interface ApplyWorkOptions {
+  readonly storeId: StoreId
   readonly engine: KvEngine
   readonly fs: FileSystem
   readonly snapshotDir: string
@@ -41,8 +43,9 @@ export class ApplyWork {
   #cancelBarrier = (): void => {}
 
   constructor(options: ApplyWorkOptions) {
-    const { engine, fs, snapshotDir, clock, later, scheduler, buildSizes } = options
+    const { storeId, engine, fs, snapshotDir, clock, later, scheduler, buildSizes } = options
     const runner = new ApplyRunner({
+      storeId,
       engine,
       clock,
       scheduler,

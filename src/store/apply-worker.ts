@@ -11,6 +11,7 @@ import { parentPort, workerData } from 'node:worker_threads'
 import type { SnapshotResult } from '../apply/port.ts'
 import { encodeResults } from '../apply/round-codec.ts'
 import { assert } from '../base/assert.ts'
+import type { StoreId } from '../base/ids.ts'
 import { machineClock, machineLater } from '../base/node-clock.ts'
 import { attachRocksDb } from '../engine/rocksdb-engine.ts'
 import { nodeFileSystem } from '../env/node-fs.ts'
@@ -18,6 +19,7 @@ import { ApplyWork } from './apply-work.ts'
 
 /** What the pool passes at the start. */
 export interface ApplyWorkerData {
+  readonly storeId: StoreId
   readonly engineHandle: bigint
   readonly snapshotDir: string
   readonly buildBytesPerSec?: number
@@ -30,11 +32,12 @@ export type ApplyWorkerReport = Float64Array | SnapshotResult
 
 const port = parentPort
 assert(port !== null, 'the apply worker runs in a thread')
-const { engineHandle, snapshotDir, buildBytesPerSec } = workerData as ApplyWorkerData
+const { storeId, engineHandle, snapshotDir, buildBytesPerSec } = workerData as ApplyWorkerData
 const engine = await attachRocksDb(engineHandle)
 let closing = false
 
 const work = new ApplyWork({
+  storeId,
   engine,
   fs: nodeFileSystem,
   snapshotDir,

@@ -72,7 +72,7 @@ export async function loadIdent({ engine, pd }: BootstrapPorts): Promise<StoreId
   return found
 }
 
-function readIdent(engine: KvEngine): StoreIdent | undefined {
+export function readIdent(engine: Pick<KvEngine, 'get'>): StoreIdent | undefined {
   const bytes = engine.get(ColumnFamily.Raft, STORE_IDENT_KEY)
   return bytes === undefined ? undefined : decodeStoreIdent(bytes)
 }

@@ -97,10 +97,20 @@ export class BuildQueue {
       }
       report({ regionId, id, meta: encodeMeta(meta), error: '' })
     } catch (error) {
-      builder?.abort()
-      if (!this.#closed) report({ regionId, id, meta: undefined, error: errorMessage(error) })
+      const reason = `${errorMessage(error)}${giveUp(builder)}`
+      if (!this.#closed) report({ regionId, id, meta: undefined, error: reason })
     }
     this.#active = undefined
     this.#next()
+  }
+}
+
+/** A disk that fails may not let go of files either: the next start removes them. */
+function giveUp(builder: SnapshotBuilder | undefined): string {
+  try {
+    builder?.abort()
+    return ''
+  } catch (error) {
+    return `; its files stay behind: ${errorMessage(error)}`
   }
 }

@@ -5,6 +5,7 @@
 
 import { assert } from '../base/assert.ts'
 import { GIB, KIB, MIB } from '../base/limits.ts'
+import type { OptionSetName } from '../engine/rocksdb-options.ts'
 import { RECOVERY_MODE_DEFAULT, type RecoveryMode } from '../raftlog/recovery.ts'
 
 export interface StoreConfig {
@@ -53,16 +54,30 @@ export interface StoreConfig {
   readonly snapMgrGcTickIntervalMs: number
   /** Snapshot bytes that are read, sent and installed here in a second, each. */
   readonly snapIoMaxBytesPerSec: number
+  /** Silence after which a peer is reported to PD as down. */
+  readonly maxPeerDownDurationMs: number
+  /** A replica that has not heard a leader for so long asks PD whether it still is a member. */
+  readonly maxLeaderMissingDurationMs: number
+  readonly peerStaleStateCheckIntervalMs: number
   readonly pdHeartbeatTickIntervalMs: number
   readonly pdStoreHeartbeatTickIntervalMs: number
+  // [storage]
+  /** Bytes kept in a file for a full disk; 'auto' = 2 % of the disk, at most 1 GiB. */
+  readonly reserveSpaceBytes: number | 'auto'
   // [raft-engine]
   readonly raftLogSegmentBytes: number
   /** Memory for log entries over all regions. */
   readonly raftLogCacheBytes: number
   readonly raftLogRecoveryMode: RecoveryMode
+  /** Disk use of the log from which on old segments are emptied. */
+  readonly raftLogPurgeBytes: number
   // [rocksdb]
-  readonly rocksdbBlockCacheBytes: number
-  readonly rocksdbWriteBufferBytes: number
+  /** Sizes where 'auto' is given. */
+  readonly rocksdbOptionSet: OptionSetName
+  readonly rocksdbBlockCacheBytes: number | 'auto'
+  readonly rocksdbWriteBufferBytes: number | 'auto'
+  /** Threads that flush and compact; 0: half of the processors. */
+  readonly rocksdbMaxBackgroundJobs: number
 }
 
 export function defaultStoreConfig(): StoreConfig {
@@ -92,13 +107,20 @@ export function defaultStoreConfig(): StoreConfig {
     snapGcTimeoutMs: 4 * 3_600_000,
     snapMgrGcTickIntervalMs: 60_000,
     snapIoMaxBytesPerSec: 100 * MIB,
+    maxPeerDownDurationMs: 600_000,
+    maxLeaderMissingDurationMs: 600_000,
+    peerStaleStateCheckIntervalMs: 30_000,
     pdHeartbeatTickIntervalMs: 60_000,
     pdStoreHeartbeatTickIntervalMs: 10_000,
+    reserveSpaceBytes: 'auto',
     raftLogSegmentBytes: 64 * MIB,
     raftLogCacheBytes: 32 * MIB,
     raftLogRecoveryMode: RECOVERY_MODE_DEFAULT,
-    rocksdbBlockCacheBytes: 32 * MIB,
-    rocksdbWriteBufferBytes: 16 * MIB,
+    raftLogPurgeBytes: GIB,
+    rocksdbOptionSet: 'small',
+    rocksdbBlockCacheBytes: 'auto',
+    rocksdbWriteBufferBytes: 'auto',
+    rocksdbMaxBackgroundJobs: 0,
   }
 }
 

@@ -3,11 +3,11 @@
  * leader changes and on PD's interval; the store's own on its shorter one. PD being away is normal
  * weather: it is logged once per outage, and the next report says everything anew.
  */
-import { statfsSync } from 'node:fs'
 import type { Clock } from '../base/clock.ts'
 import { errorMessage } from '../base/errors.ts'
 import type { StoreId } from '../base/ids.ts'
 import type { Logger } from '../base/logger.ts'
+import type { DiskFigures } from '../env/disk-space.ts'
 import type { PdClient } from '../pd/port.ts'
 import type { RegionReport } from '../peer/ports.ts'
 
@@ -19,7 +19,7 @@ export interface StoreFigures {
 export interface PdReporterOptions {
   readonly pd: PdClient
   readonly storeId: StoreId
-  readonly dir: string
+  readonly disk: () => DiskFigures
   readonly clock: Clock
   readonly logger: Logger
   readonly intervalMs: number
@@ -67,17 +67,15 @@ export class PdReporter {
   }
 
   #reportStore(): void {
-    const { pd, storeId, clock, logger, dir, figures } = this.#options
-    const disk = statfsSync(dir)
-    const capacity = disk.blocks * disk.bsize
-    const available = disk.bavail * disk.bsize
+    const { pd, storeId, clock, logger, figures } = this.#options
+    const { totalBytes: capacity, freeBytes: available } = this.#options.disk()
     const intervalStartS = this.#intervalStartS
     this.#intervalStartS = Math.floor(clock.wallMs() / 1000)
     pd.storeHeartbeat({
       storeId,
       capacity,
       available,
-      usedSize: capacity - disk.bfree * disk.bsize,
+      usedSize: capacity - available,
       ...figures(),
       startTime: this.#startTimeS,
       bytesWritten: this.#bytesWritten,

@@ -1,4 +1,5 @@
 /** A running store as the server, the embedded engine and the status pages use it. */
+import type { DiskState } from '../base/disk-state.ts'
 import type { ClusterId, RegionId, StoreId } from '../base/ids.ts'
 import type { RawRequest } from '../protocol/raw.ts'
 import type { Region } from '../region/region.ts'
@@ -18,6 +19,8 @@ export interface RegionStatus {
   readonly progress: Readonly<
     Record<string, { readonly match: number; readonly next: number; readonly state: string }>
   >
+  /** Absent for a replica in its prime: it has no data yet, or is on its way out. */
+  readonly life?: 'uninitialised' | 'destroying'
   /** Absent unless a snapshot of the region is being made, kept, or installed here. */
   readonly snapshot?: {
     /** For others: wanted, building or ready. */
@@ -35,6 +38,12 @@ export interface StoreStatus {
   readonly ready: boolean
   readonly regionCount: number
   readonly leaderCount: number
+  /** Absent until the store is open. */
+  readonly disk?: {
+    readonly state: DiskState
+    readonly capacityBytes: number
+    readonly availableBytes: number
+  }
 }
 
 export interface StoreService {

@@ -10,9 +10,11 @@
 import { unreachable } from '../base/assert.ts'
 import { asBuffer } from '../base/bytes.ts'
 import { PolyraftError } from '../base/errors.ts'
+import type { RegionId } from '../base/ids.ts'
 import type { KvEngine } from '../engine/port.ts'
 import type { FileSystem } from '../env/port.ts'
-import type { SnapshotState } from '../region/state.ts'
+import type { SnapshotState, Tombstone } from '../region/state.ts'
+import { buryReplica } from '../snap/bury.ts'
 import { removeFiles, removeSnapshot } from '../snap/files.ts'
 import { decodeMeta, filePath, snapshotName } from '../snap/format.ts'
 import { SnapshotInstaller } from '../snap/installer.ts'
@@ -41,6 +43,9 @@ export type SnapRequest =
   | { readonly op: 'ingest'; readonly meta: Uint8Array }
   | { readonly op: 'complete'; readonly meta: Uint8Array }
   | { readonly op: 'remove'; readonly name: string }
+  /** An ingestion of this region that is under way, or comes next, ends with Cancelled. */
+  | { readonly op: 'cancel'; readonly regionId: RegionId }
+  | { readonly op: 'bury'; readonly tombstone: Tombstone }
   /** Answers the names of all files, a line each. */
   | { readonly op: 'list' }
   | { readonly op: 'remove-files'; readonly files: readonly string[] }
@@ -70,6 +75,7 @@ export interface SnapTasksOptions {
 export class SnapTasks {
   readonly #options: SnapTasksOptions
   readonly #transfers = new Map<number, ReceivedSnapshot>()
+  readonly #cancelled = new Set<RegionId>()
   #stopping = false
   #ingesting = 0
 
@@ -124,6 +130,13 @@ export class SnapTasks {
       case 'remove':
         removeSnapshot(fs, dir, request.name)
         return undefined
+      case 'cancel':
+        this.#cancelled.add(request.regionId)
+        return undefined
+      case 'bury':
+        this.#cancelled.delete(request.tombstone.region.id)
+        buryReplica(this.#options.engine, ownBytes(request.tombstone))
+        return undefined
       case 'list':
         return Buffer.from(fs.list(dir).join('\n'))
       case 'remove-files':
@@ -152,6 +165,7 @@ export class SnapTasks {
 
   async #ingest(meta: Uint8Array, onProgress: (bytes: number) => void): Promise<undefined> {
     const work = this.#installer(meta)
+    const regionId = decodeMeta(asBuffer(meta)).region.id
     this.#ingesting++
     try {
       work.clear()
@@ -159,6 +173,9 @@ export class SnapTasks {
         onProgress(work.bytes - before)
         await this.#options.pause(work.bytes - before)
         if (this.#stopping) throw new PolyraftError('Closed', 'the store stops')
+        if (this.#cancelled.has(regionId)) {
+          throw new PolyraftError('Cancelled', 'the replica goes')
+        }
       }
     } finally {
       work.close()
@@ -176,4 +193,12 @@ export class SnapTasks {
     if (found === undefined) throw new PolyraftError('Closed', 'the transfer was given up')
     return found
   }
+}
+
+/** Buffers come through a message as plain arrays. */
+function ownBytes(tombstone: Tombstone): Tombstone {
+  const { region } = tombstone
+  const startKey = asBuffer(region.startKey)
+  const endKey = asBuffer(region.endKey)
+  return { ...tombstone, region: { ...region, startKey, endKey } }
 }

@@ -73,6 +73,7 @@ export class Snapshots implements SnapshotService {
   #sets = 0
   #lastTransfer = 0
   #closed = false
+  #refusedDiskFull = 0
   /** Something was made, received or removed since the last look for waste. */
   #touched = false
   #filesCollected = 0
@@ -97,6 +98,7 @@ export class Snapshots implements SnapshotService {
       snapshots_send_queue: this.#sends.queued,
       snapshots_receiving: this.#receiving.size,
       snapshots_promised_bytes: this.#room.promisedBytes,
+      snapshots_refused_disk_full: this.#refusedDiskFull,
       snapshots_files_collected: this.#filesCollected,
       ...this.progress.stats(),
     }
@@ -149,6 +151,11 @@ export class Snapshots implements SnapshotService {
       this.progress.end(job, built !== undefined)
     }
     if (built !== undefined) this.#held.add(snapshotName('gen', built))
+    if (this.#options.peer(regionId) === undefined) {
+      // The replica was destroyed, but not its reservation.
+      this.release(meta)
+      return
+    }
     this.#options.notify(regionId, { tag: PeerTag.SnapshotBuilt, id, result, error })
   }
 
@@ -174,6 +181,12 @@ export class Snapshots implements SnapshotService {
     )
   }
 
+  cancel(regionId: RegionId): void {
+    this.#options.pool.call({ op: 'cancel', regionId }).catch((error: unknown) => {
+      this.#onInstallFailed(regionId, error)
+    })
+  }
+
   onOffer(envelope: RaftEnvelope): SnapshotSink | SnapshotRefusal {
     const { config, logger } = this.#options
     const meta = metaOf(envelope)
@@ -189,6 +202,7 @@ export class Snapshots implements SnapshotService {
     }
     const bytes = snapshotBytes(meta)
     if (!this.#room.take(regionId, bytes)) {
+      this.#refusedDiskFull++
       logger.warn({ region: regionId, bytes }, 'no room on disk for a snapshot')
       return { busy: true, reason: `no room on disk for ${bytes} bytes` }
     }
@@ -242,6 +256,11 @@ export class Snapshots implements SnapshotService {
           'received a snapshot',
         )
         this.progress.end(job, true)
+        if (this.#options.peer(regionId) === undefined) {
+          this.accepted(regionId)
+          this.discard(message.snapshot!.data)
+          return
+        }
         // Receiving until the peer has it in its care.
         notify(regionId, { tag: PeerTag.SnapshotArrived, envelope })
       },
@@ -299,7 +318,9 @@ export class Snapshots implements SnapshotService {
     const code = error instanceof PolyraftError ? error.code : 'Internal'
     if (this.#closed || code === 'Closed') return
     const fields = { region: regionId, error: errorMessage(error) }
-    if (code === 'Corruption') {
+    if (code === 'Cancelled') {
+      this.#tell(regionId, 'failed')
+    } else if (code === 'Corruption') {
       logger.error(fields, 'a received snapshot is damaged: another one is asked for')
       this.#tell(regionId, 'failed')
     } else {

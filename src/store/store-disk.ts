@@ -3,39 +3,53 @@
  * files, and the regions found there.
  */
 import { join } from 'node:path'
+import type { Clock } from '../base/clock.ts'
 import type { Logger } from '../base/logger.ts'
 import type { SharedKvEngine } from '../engine/port.ts'
 import { openRocksDb } from '../engine/rocksdb-engine.ts'
 import { lockDataDirectory } from '../env/data-dir.ts'
+import type { DiskProbe } from '../env/disk-space.ts'
 import { nodeFileSystem } from '../env/node-fs.ts'
 import type { DirectoryLock } from '../env/port.ts'
 import { openRaftLog } from '../raftlog/open.ts'
 import type { RaftLog, RaftLogEvents } from '../raftlog/port.ts'
+import type { StoreIdent } from '../region/state.ts'
+import { type BootstrapPorts, loadIdent, readIdent } from './bootstrap.ts'
 import type { StoreConfig } from './config.ts'
+import { DiskGuard } from './disk-guard.ts'
+import { mustBelongTogether, writeOwner } from './log-owner.ts'
 import { StoreRegions } from './store-regions.ts'
 
 export interface StoreDiskOptions {
   readonly dir: string
   readonly config: StoreConfig
+  readonly clock: Clock
+  readonly probe: DiskProbe
   readonly logger: Logger
   readonly events: RaftLogEvents
 }
 
 export class StoreDisk {
+  readonly guard: DiskGuard
   readonly engine: SharedKvEngine
   readonly log: RaftLog
   /** Where snapshots are made and received. */
   readonly snapshotDir: string
   readonly #lock: DirectoryLock
   readonly regions: StoreRegions
+  readonly #raftDir: string
 
   static async open(options: StoreDiskOptions): Promise<StoreDisk> {
     const { dir, config, logger, events } = options
     const lock = await lockDataDirectory(dir)
     let engine: SharedKvEngine | undefined
     try {
+      // First: RocksDB needs space to open, which a full disk has only in the reserve.
+      const guard = openGuard(options)
       engine = await openRocksDb({
         dir: join(dir, 'kv'),
+        optionSet: config.rocksdbOptionSet,
+        backgroundJobs: config.rocksdbMaxBackgroundJobs,
         blockCacheBytes: config.rocksdbBlockCacheBytes,
         writeBufferBytes: config.rocksdbWriteBufferBytes,
         logger,
@@ -48,6 +62,7 @@ export class StoreDisk {
         segmentBytes: config.raftLogSegmentBytes,
         cacheBytes: config.raftLogCacheBytes,
         recoveryMode: config.raftLogRecoveryMode,
+        purgeBytes: config.raftLogPurgeBytes,
         logger,
         events: {
           onPersisted: (regionId, readyNumber) => {
@@ -60,7 +75,7 @@ export class StoreDisk {
           },
         },
       })
-      disk = new StoreDisk(lock, engine, log, join(dir, 'snap'))
+      disk = new StoreDisk(lock, guard, engine, log, dir)
       return disk
     } catch (error) {
       await engine?.close()
@@ -71,15 +86,28 @@ export class StoreDisk {
 
   private constructor(
     lock: DirectoryLock,
+    guard: DiskGuard,
     engine: SharedKvEngine,
     log: RaftLog,
-    snapshotDir: string,
+    dir: string,
   ) {
     this.#lock = lock
+    this.guard = guard
     this.engine = engine
     this.log = log
-    this.snapshotDir = snapshotDir
+    this.snapshotDir = join(dir, 'snap')
+    this.#raftDir = join(dir, 'raft')
+    const { snapshotDir } = this
     this.regions = new StoreRegions({ engine, log, fs: nodeFileSystem, snapshotDir })
+  }
+
+  /** Who this store is; asked of PD where both kv/ and raft/ are empty. */
+  async loadIdent(ports: BootstrapPorts): Promise<StoreIdent> {
+    const hasRegions = this.log.regions().length > 0
+    mustBelongTogether(nodeFileSystem, this.#raftDir, readIdent(this.engine), hasRegions)
+    const ident = await loadIdent(ports)
+    writeOwner(nodeFileSystem, this.#raftDir, ident)
+    return ident
   }
 
   /** Writes what is queued; threads that share the engine must have ended before `close`. */
@@ -91,4 +119,9 @@ export class StoreDisk {
     await this.engine.close()
     await this.#lock.release()
   }
+}
+
+function openGuard({ dir, config, clock, probe, logger }: StoreDiskOptions): DiskGuard {
+  const reserveBytes = config.reserveSpaceBytes
+  return new DiskGuard({ dir, fs: nodeFileSystem, probe, clock, logger, reserveBytes })
 }

@@ -22,6 +22,7 @@ import {
 } from '../peer/messages.ts'
 import type { Peer } from '../peer/peer.ts'
 import type { PeerHandler } from '../peer/peer-handler.ts'
+import type { RaftLog } from '../raftlog/port.ts'
 import type { RoundReads } from './round-reads.ts'
 
 export type StoreMessage =
@@ -45,11 +46,18 @@ export class StoreHandler implements PollHandler<Peer, StoreFsm> {
   readonly #peers: PeerHandler
   readonly #reads: RoundReads
   readonly #router: () => StoreRouter
+  readonly #log: Pick<RaftLog, 'regionsToCompact'>
 
-  constructor(peers: PeerHandler, reads: RoundReads, router: () => StoreRouter) {
+  constructor(
+    peers: PeerHandler,
+    reads: RoundReads,
+    router: () => StoreRouter,
+    log: Pick<RaftLog, 'regionsToCompact'>,
+  ) {
     this.#peers = peers
     this.#reads = reads
     this.#router = router
+    this.#log = log
   }
 
   begin(): void {
@@ -99,6 +107,16 @@ export class StoreHandler implements PollHandler<Peer, StoreFsm> {
     const router = this.#router()
     for (const peer of router.all()) {
       if (hasLogToCompact(peer)) router.sendForced(peer.id, RAFT_LOG_GC)
+    }
+    this.#emptyOldFiles()
+  }
+
+  /** Of a region that is led elsewhere its leader decides, whose log has old files for it too. */
+  #emptyOldFiles(): void {
+    const router = this.#router()
+    for (const { regionId, index } of this.#log.regionsToCompact()) {
+      if (router.get(regionId)?.isLeader !== true) continue
+      router.sendForced(regionId, { tag: PeerTag.RaftLogGc, forcedIndex: index })
     }
   }
 

@@ -4,6 +4,7 @@
  */
 import { PolyraftError } from '../base/errors.ts'
 import type { LogIndex, ReadyNumber, RegionId, Term } from '../base/ids.ts'
+import { REJOIN } from '../base/rejoin.ts'
 import { ColumnFamily, type KvEngine } from '../engine/port.ts'
 import type { FileSystem } from '../env/port.ts'
 import type { RaftLog } from '../raftlog/port.ts'
@@ -18,6 +19,7 @@ import {
   RegionStateKind,
   type SnapshotState,
 } from '../region/state.ts'
+import { buryReplica } from '../snap/bury.ts'
 import { readMeta, removeAllBut } from '../snap/files.ts'
 import { encodeMeta, snapshotName } from '../snap/format.ts'
 import { loadRegionStates } from './bootstrap.ts'
@@ -36,8 +38,6 @@ export interface InterruptedInstall {
   /** Describes the received files; undefined when they are not whole. */
   readonly data: Uint8Array | undefined
 }
-
-const REJOIN = 'remove the whole data directory and let the store rejoin as a new one'
 
 export class StoreRegions {
   readonly #engine: KvEngine
@@ -59,6 +59,7 @@ export class StoreRegions {
 
   /** Begins the raft logs of new regions, durably: a log that is missing later is damage, not news. */
   createLogs(regionIds: readonly RegionId[]): Promise<void> {
+    for (const regionId of regionIds) this.#mustBeUnused(regionId)
     const fresh = regionIds.filter((regionId) => this.#log.state(regionId) === undefined)
     const state = { term: INITIAL_LOG_TERM, vote: 0 }
     return this.#beginLogs(
@@ -66,6 +67,19 @@ export class StoreRegions {
         regionId,
         state: { ...state, index: INITIAL_LOG_INDEX, indexTerm: INITIAL_LOG_TERM },
       })),
+    )
+  }
+
+  /** A crash before the region was adopted leaves a log that nothing was written to. */
+  #mustBeUnused(regionId: RegionId): void {
+    const state = this.#log.state(regionId)
+    if (state === undefined) return
+    const { hardState, lastIndex } = state
+    if (hardState.term === INITIAL_LOG_TERM && lastIndex === INITIAL_LOG_INDEX) return
+    throw new PolyraftError(
+      'Corruption',
+      `the raft log holds entries of region ${regionId}, which kv/ never took over: kv/ lost data; ${REJOIN}`,
+      { regionId },
     )
   }
 
@@ -88,7 +102,8 @@ export class StoreRegions {
     const states = loadRegionStates(this.#engine)
     const known = new Set(states.map(({ region }) => region.id))
     for (const regionId of this.#log.regions()) {
-      if (known.has(regionId)) continue
+      // Of a peer that never had data the log has but its vote, which a peer after it respects too.
+      if (known.has(regionId) || this.#isWithoutData(regionId)) continue
       throw new PolyraftError(
         'Corruption',
         `the raft log holds region ${regionId}, of which kv/ knows nothing: kv/ lost data or was ` +
@@ -101,6 +116,23 @@ export class StoreRegions {
       .map(({ region }) => region)
     this.#compactAgain(regions)
     return regions
+  }
+
+  /**
+   * Goes on where a stop interrupted the end of replicas. A log with entries beside a tombstone is
+   * the dead peer's; one without may be that of a later peer that has no data yet.
+   */
+  finishDestroying(): void {
+    for (const state of loadRegionStates(this.#engine)) {
+      if (state.kind !== RegionStateKind.Tombstone) continue
+      if (!state.cleared) buryReplica(this.#engine, state)
+      const { id } = state.region
+      if (this.#log.state(id) !== undefined && !this.#isWithoutData(id)) this.#log.remove(id)
+    }
+  }
+
+  #isWithoutData(regionId: RegionId): boolean {
+    return this.#log.state(regionId)?.lastIndex === 0
   }
 
   /**

@@ -1,9 +1,10 @@
-/** A region as status pages and tools see it. */
+/** A region, and the store's disk, as status pages and tools see them. */
 import type { Peer } from '../peer/peer.ts'
 import { ProgressState } from '../raft/tracker/progress.ts'
 import { StateRole } from '../raft/types.ts'
 import { PeerRole } from '../region/region.ts'
-import type { RegionStatus } from './port.ts'
+import type { DiskGuard } from './disk-guard.ts'
+import type { RegionStatus, StoreStatus } from './port.ts'
 import type { SnapshotProgressView } from './snapshot-progress.ts'
 
 const ROLE_NAMES = {
@@ -41,8 +42,14 @@ export function regionStatus(peer: Peer, snapshots: readonly SnapshotProgressVie
     firstIndex: raft.firstIndex,
     lastIndex: raft.lastIndex,
     progress,
+    ...lifeStatus(peer),
     ...snapshotStatus(peer, snapshots),
   }
+}
+
+function lifeStatus(peer: Peer): Pick<RegionStatus, 'life'> {
+  if (peer.destroying !== undefined) return { life: 'destroying' }
+  return peer.isInitialised ? {} : { life: 'uninitialised' }
 }
 
 function snapshotStatus(
@@ -53,4 +60,10 @@ function snapshotStatus(
   const snapshot = { source: peer.source.kind, install: peer.install?.kind ?? held, progress }
   const isNone = snapshot.source === 'idle' && snapshot.install === 'none'
   return isNone && progress.length === 0 ? {} : { snapshot }
+}
+
+export function diskStatus(guard: DiskGuard | undefined): Pick<StoreStatus, 'disk'> {
+  if (guard === undefined) return {}
+  const { totalBytes, freeBytes } = guard.figures
+  return { disk: { state: guard.own, capacityBytes: totalBytes, availableBytes: freeBytes } }
 }

@@ -13,39 +13,35 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { assert } from '../base/assert.ts'
 import type { Clock, Random, RoundScheduler } from '../base/clock.ts'
-import { errorMessage } from '../base/errors.ts'
+import { errorMessage, isOperatingError } from '../base/errors.ts'
 import type { RegionId, StoreId } from '../base/ids.ts'
-import { MIB } from '../base/limits.ts'
 import type { Logger } from '../base/logger.ts'
-import { machineLater } from '../base/node-clock.ts'
 import type { Poller } from '../batch-system/poller.ts'
+import type { DiskProbe } from '../env/disk-space.ts'
 import { nodeDiskProbe } from '../env/node-fs.ts'
-import type { PdClient, StoreMeta } from '../pd/port.ts'
-import { PeerTag } from '../peer/messages.ts'
+import type { PdClient, RegionOrder, StoreMeta } from '../pd/port.ts'
+import { type PeerMessage, PeerTag } from '../peer/messages.ts'
 import { PeerMetrics } from '../peer/metrics.ts'
 import type { Peer } from '../peer/peer.ts'
-import { PeerHandler } from '../peer/peer-handler.ts'
-import type { PeerPorts } from '../peer/ports.ts'
 import { notLeader, regionNotFound, serverIsBusy, storeNotMatch } from '../peer/region-errors.ts'
 import { type RawRequest, type RegionError, regionErrorResponse } from '../protocol/raw.ts'
 import type { Region } from '../region/region.ts'
 import type { StoreIdent } from '../region/state.ts'
-import type { Transport, TransportEvents } from '../transport/port.ts'
+import type { RaftEnvelope, Transport, TransportEvents } from '../transport/port.ts'
 import { abandonRequests } from './abandon.ts'
-import { ApplyPool } from './apply-pool.ts'
-import { adoptRegions, type BootstrapPorts, loadIdent, register } from './bootstrap.ts'
+import { adoptRegions, type BootstrapPorts, register } from './bootstrap.ts'
 import { mustBeSafeConfig, type StoreConfig } from './config.ts'
+import { startGuard, takeDiskNotice } from './disk-notice.ts'
+import { giveUpLeaders } from './give-up-leaders.ts'
 import { Inflight } from './inflight.ts'
-import { PdReporter } from './pd-reporter.ts'
+import { peerOrderOf } from './pd-orders.ts'
 import type { RegionStatus, StoreService, StoreStatus } from './port.ts'
-import { RoundReads } from './round-reads.ts'
-import { SnapPool } from './snap-pool.ts'
-import { Snapshots } from './snapshots.ts'
-import { resumeInstall, startPeer } from './start-peers.ts'
+import { StalePeers } from './stale-peers.ts'
 import { StoreDisk } from './store-disk.ts'
-import { openStorePoller, type StoreFsm, StoreHandler, type StoreRouter } from './store-handler.ts'
+import { openStorePoller, type StoreFsm, type StoreRouter } from './store-handler.ts'
+import { StoreParts } from './store-parts.ts'
 import type { InterruptedInstall } from './store-regions.ts'
-import { regionStatus } from './store-status.ts'
+import { diskStatus, regionStatus } from './store-status.ts'
 
 export interface StoreOptions {
   /** Data directory: raft/, kv/ and LOCK are made in it. */
@@ -62,6 +58,8 @@ export interface StoreOptions {
   readonly clock: Clock
   readonly random: Random
   readonly scheduler: RoundScheduler
+  /** Default: the machine's own. */
+  readonly probe?: DiskProbe
   /** The store can do nothing any more; the process should end. Called once. */
   readonly onFatal: (error: Error) => void
 }
@@ -70,8 +68,6 @@ export interface StoreOptions {
 const TRANSFER_WAIT_ELECTIONS = 2
 const DRAIN_WAIT_MS = 2_000
 const POLL_MS = 20
-/** Disk space that a received snapshot leaves. */
-const FREE_BYTES_MIN = 64 * MIB
 
 export class Store implements StoreService {
   readonly #options: StoreOptions
@@ -80,15 +76,10 @@ export class Store implements StoreService {
   readonly #router: StoreRouter
   readonly #poller: Poller<Peer, StoreFsm>
   #disk: StoreDisk | undefined
-  #apply: ApplyPool | undefined
   #transport: Transport | undefined
-  #handler: StoreHandler | undefined
-  #ports: PeerPorts | undefined
-  #reads: RoundReads | undefined
-  #reporter: PdReporter | undefined
+  #parts: StoreParts | undefined
   #ident: StoreIdent | undefined
   #timers: NodeJS.Timeout[] = []
-  #snapshots: Snapshots | undefined
   #interrupted: InterruptedInstall[] = []
   #ready = false
   #stopping = false
@@ -114,7 +105,7 @@ export class Store implements StoreService {
     const { poller, router } = openStorePoller(
       config,
       { schedule: (run) => scheduler.schedule(() => this.#guard(run)) },
-      () => this.#handler!,
+      () => this.#parts!.handler,
     )
     this.#poller = poller
     this.#router = router
@@ -163,8 +154,9 @@ export class Store implements StoreService {
       clusterId: this.#ident?.clusterId ?? 0,
       storeId: this.#ident?.storeId ?? 0,
       ready: this.#ready,
-      regionCount: this.#router.size,
+      regionCount: this.#parts?.replicas.initialisedCount ?? 0,
       leaderCount,
+      ...diskStatus(this.#disk?.guard),
     }
   }
 
@@ -175,7 +167,7 @@ export class Store implements StoreService {
   regionStatus(regionId: RegionId): RegionStatus | undefined {
     const peer = this.#router.get(regionId)
     if (peer === undefined) return undefined
-    return regionStatus(peer, this.#snapshots?.progress.of(regionId) ?? [])
+    return regionStatus(peer, this.#parts?.snapshots.progress.of(regionId) ?? [])
   }
 
   metrics(): Record<string, number> {
@@ -191,7 +183,7 @@ export class Store implements StoreService {
       metrics[name.replace(/[A-Z]/g, (c) => `_${c.toLowerCase()}`)] = value as number
     }
     Object.assign(metrics, this.#disk?.log.stats(), this.#disk?.engine.stats())
-    Object.assign(metrics, this.#snapshots?.stats())
+    Object.assign(metrics, this.#parts?.snapshots.stats(), this.#disk?.guard.stats())
     return metrics
   }
 
@@ -201,10 +193,12 @@ export class Store implements StoreService {
   }
 
   async #open(): Promise<void> {
-    const { dir, config, logger } = this.#options
+    const { dir, config, clock, logger, probe = nodeDiskProbe } = this.#options
     this.#disk = await StoreDisk.open({
       dir,
       config,
+      clock,
+      probe,
       logger,
       events: {
         onPersisted: (regionId, readyNumber) => {
@@ -214,17 +208,13 @@ export class Store implements StoreService {
       },
     })
     const { fresh, regions } = await this.#join()
-    this.#startThreads()
-    const starts = {
-      ports: this.#ports!,
-      router: this.#router,
-      mailboxCapacity: config.mailboxCapacity,
-      applyStateOf: (regionId: RegionId) => this.#disk!.regions.applyStateOf(regionId),
-    }
-    for (const region of regions) startPeer(starts, region, fresh)
-    for (const install of this.#interrupted) resumeInstall(starts, install)
+    const parts = this.#assemble()
+    this.#parts = parts
+    for (const region of regions) parts.replicas.start(region, fresh)
+    for (const install of this.#interrupted) parts.replicas.resume(install)
     this.#disk.log.flush()
     this.#startClocks()
+    startGuard(this.#disk.guard, this.#router, this.#transport!, this.storeId)
     this.#ready = true
     logger.info({ store: this.storeId, regions: regions.length }, 'the store is ready')
   }
@@ -241,7 +231,7 @@ export class Store implements StoreService {
       isStopping: () => this.#stopping,
       createLogs: (regionIds) => disk.regions.createLogs(regionIds),
     }
-    this.#ident = await loadIdent(ports)
+    this.#ident = await disk.loadIdent(ports)
     const { clusterId, storeId } = this.#ident
     const made = await createTransport({ clusterId, storeId }, this.#transportEvents())
     this.#transport = made.transport
@@ -252,6 +242,7 @@ export class Store implements StoreService {
       state: 0,
       startTimestamp: Math.floor(clock.wallMs() / 1000),
       lastHeartbeatMs: 0,
+      physicallyDestroyed: false,
       deployPath: '',
     }
     await register(ports, full, this.#ident)
@@ -260,103 +251,83 @@ export class Store implements StoreService {
       this.#ident = { ...this.#ident, adopted: true }
       return { fresh: true, regions }
     }
+    disk.regions.finishDestroying()
     this.#interrupted = await disk.regions.resumeInstalls()
     return { fresh: false, regions: disk.regions.loadRegions() }
   }
 
-  #startThreads(): void {
-    const { config, clock, random, logger } = this.#options
-    const { engine, log, snapshotDir } = this.#disk!
-    this.#apply = new ApplyPool({
-      workers: config.applyPoolSize,
-      engineHandle: engine.handle,
-      snapshotDir,
-      buildBytesPerSec: config.snapIoMaxBytesPerSec,
-      logger,
-      events: {
-        onSnapshot: (result) => this.#snapshots!.onBuilt(result),
-        onApplied: (results) => {
-          for (const result of results) {
-            this.#router.sendForced(result.regionId, { tag: PeerTag.Applied, result })
-          }
-        },
-        onFailed: (error) => this.#fail(error),
-      },
-    })
-    this.#snapshots = new Snapshots({
-      config,
-      pool: new SnapPool({
-        engineHandle: engine.handle,
-        dir: snapshotDir,
-        bytesPerSec: config.snapIoMaxBytesPerSec,
-      }),
-      transport: this.#transport!,
-      room: () => nodeDiskProbe.measure(snapshotDir).freeBytes - FREE_BYTES_MIN,
-      clock,
-      later: machineLater,
-      logger,
-      peer: (regionId) => this.#router.get(regionId),
-      notify: (regionId, signal) => this.#router.sendForced(regionId, signal),
-      fail: (error) => this.#fail(error),
-    })
-    const release = (request: RawRequest): void => this.#inflight.release(request)
-    this.#reads = new RoundReads(engine, logger, release)
-    this.#reporter = new PdReporter({
-      pd: this.#options.pd,
-      storeId: this.storeId,
-      dir: this.#options.dir,
-      clock,
-      logger,
-      intervalMs: config.pdStoreHeartbeatTickIntervalMs,
-      figures: () => ({ regionCount: this.#router.size, isBusy: false }),
-    })
-    const reporter = this.#reporter
-    const ports: PeerPorts = {
+  #assemble(): StoreParts {
+    const { config, pd, clock, random, logger } = this.#options
+    return new StoreParts({
       storeId: this.storeId,
       config,
+      pd,
       clock,
       random,
       logger,
-      log,
+      disk: this.#disk!,
       transport: this.#transport!,
-      apply: this.#apply,
-      reads: this.#reads,
-      snapshots: this.#snapshots,
+      router: this.#router,
+      inflight: this.#inflight,
       metrics: this.#metrics,
-      notify: (regionId, signal) => this.#router.sendForced(regionId, signal),
-      reportRegion: (report) => reporter.reportRegion(report),
-      release,
-      fail: (error) => {
-        if (!this.#stopping) this.#fail(error)
-      },
-    }
-    this.#handler = new StoreHandler(new PeerHandler(ports), this.#reads, () => this.#router)
-    this.#ports = ports
+      fail: (error) => this.#fail(error),
+      isStopping: () => this.#stopping,
+    })
   }
 
   #startClocks(): void {
-    const { config } = this.#options
+    const { config, pd, clock, logger } = this.#options
     const every = (ms: number, message: 'tick' | 'heartbeat-pd' | 'raft-log-gc'): void => {
       this.#timers.push(setInterval(() => this.#router.sendControl({ kind: message }), ms))
     }
     every(config.raftBaseTickIntervalMs, 'tick')
     every(config.pdHeartbeatTickIntervalMs, 'heartbeat-pd')
     every(config.raftLogGcTickIntervalMs, 'raft-log-gc')
-    this.#reporter!.start()
+    const stale = new StalePeers({
+      pd,
+      router: this.#router,
+      clock,
+      logger,
+      leaderMissingMs: config.maxLeaderMissingDurationMs,
+    })
+    this.#timers.push(setInterval(() => stale.check(), config.peerStaleStateCheckIntervalMs))
+    pd.onRegionOrder((order) => this.#onOrder(order))
+    this.#parts!.reporter.start()
+  }
+
+  #onOrder(order: RegionOrder): void {
+    const message = this.#stopping ? undefined : peerOrderOf(order)
+    if (message === undefined) return
+    this.#router.sendForced(order.regionId, { tag: PeerTag.PdOrder, order: message })
+  }
+
+  /** Of no region here, or of one that has too much to do. */
+  #onUndelivered(envelope: RaftEnvelope): void {
+    const isNotice = this.#disk !== undefined && takeDiskNotice(this.#disk.guard, envelope)
+    if (!isNotice) this.#metrics.raftMessagesDropped++
   }
 
   #transportEvents(): TransportEvents {
     return {
       onMessages: (envelopes) => {
         for (const envelope of envelopes) {
-          const outcome = this.#router.send(envelope.regionId, { tag: PeerTag.Raft, envelope })
-          if (outcome !== 'ok') this.#metrics.raftMessagesDropped++
+          if (!this.#deliver(envelope)) this.#onUndelivered(envelope)
         }
       },
       onSnapshotOffer: (envelope) =>
-        this.#snapshots?.onOffer(envelope) ?? { busy: true, reason: 'the store is starting' },
+        this.#parts?.snapshots.onOffer(envelope) ?? { busy: true, reason: 'the store is starting' },
       onUnreachable: (storeId) => this.#router.sendControl({ kind: 'unreachable', storeId }),
     }
+  }
+
+  #deliver(envelope: RaftEnvelope): boolean {
+    const { regionId } = envelope
+    const message: PeerMessage = { tag: PeerTag.Raft, envelope }
+    const outcome = this.#router.send(regionId, message)
+    if (outcome !== 'not-found') return outcome === 'ok'
+    // Regions are opened before the first message counts: then unknown means unknown.
+    if (!this.#ready || this.#parts?.replicas.onUnknown(envelope) !== true) return false
+    return this.#router.send(regionId, message) === 'ok'
   }
 
   #refuse(request: RawRequest, error: RegionError): void {
@@ -378,18 +349,22 @@ export class Store implements StoreService {
     this.#stopping = true
     this.#poller.stop()
     this.#stopClocks()
+    const stack = isOperatingError(error) ? {} : { stack: error.stack }
     this.#options.logger.error(
-      { store: this.#ident?.storeId, error: errorMessage(error), stack: error.stack },
+      { store: this.#ident?.storeId, error: errorMessage(error), ...stack },
       'the store failed and stops',
     )
     this.#abandonRequests()
+    if (this.#transport !== undefined)
+      giveUpLeaders(this.#router.all(), this.#transport, this.#options)
     this.#options.onFatal(error)
   }
 
   #abandonRequests(): void {
     // Without it nothing was ever taken in.
-    if (this.#reads === undefined) return
-    abandonRequests(this.#router.all(), this.#reads, (request) => this.#inflight.release(request))
+    const reads = this.#parts?.reads
+    if (reads === undefined) return
+    abandonRequests(this.#router.all(), reads, (request) => this.#inflight.release(request))
   }
 
   async #close(): Promise<void> {
@@ -427,7 +402,8 @@ export class Store implements StoreService {
   #stopClocks(): void {
     for (const timer of this.#timers) clearInterval(timer)
     this.#timers = []
-    this.#reporter?.stop()
+    this.#parts?.reporter.stop()
+    this.#disk?.guard.stop()
   }
 
   /** Ends threads before what they use; every step may be missing when the start failed half-way. */
@@ -436,10 +412,10 @@ export class Store implements StoreService {
     await this.#transport?.close()
     // No round may write to a log that is closing.
     this.#poller.stop()
-    await this.#snapshots?.close()
+    await this.#parts?.snapshots.close()
     await this.#disk?.closeLog()
-    await this.#apply?.close()
-    await this.#waitUntil(() => (this.#reads?.scansRunning ?? 0) === 0, DRAIN_WAIT_MS)
+    await this.#parts?.apply.close()
+    await this.#waitUntil(() => (this.#parts?.reads.scansRunning ?? 0) === 0, DRAIN_WAIT_MS)
     this.#abandonRequests()
     await this.#disk?.close()
   }

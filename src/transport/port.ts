@@ -14,6 +14,11 @@ export interface RaftEnvelope {
   /** Epoch of the sender's region. */
   readonly epoch: RegionEpoch
   readonly message: Message
+  /**
+   * No raft message: whoever is at `epoch` tells a peer that it is no member there any more, and
+   * should destroy itself. What the message holds means nothing.
+   */
+  readonly tombstone?: boolean
 }
 
 /** Where the bytes of an outgoing snapshot come from. */

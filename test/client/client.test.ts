@@ -290,6 +290,17 @@ describe('connections', () => {
     await expect(settle(kv.get('a'))).rejects.toMatchObject({ code: 'Timeout' })
   })
 
+  test('a full disk: tried until there is room, DiskFull at the deadline', async () => {
+    const full = { code: 'DiskFull', message: 'full', storeIds: [1], reason: 'full' } as const
+    for (let i = 0; i < 3; i++) cluster.script.push(full)
+    await settle(kv.put('a', '1'), 4000)
+    expect(cluster.data.get(hex('a'))?.toString()).toBe('1')
+    for (let i = 0; i < 200; i++) cluster.script.push(full)
+    const refused = { code: 'DiskFull', retryable: true, data: { lastError: 'DiskFull: full' } }
+    await expect(settle(kv.put('a', '2'))).rejects.toMatchObject(refused)
+    expect(cluster.data.get(hex('a'))?.toString()).toBe('1')
+  })
+
   test('never sent: Timeout', async () => {
     for (const store of [1, 2, 3]) cluster.modes.set(store, 'down')
     await expect(settle(kv.put('a', '1'))).rejects.toMatchObject({ code: 'Timeout' })

@@ -1,4 +1,5 @@
 /** Writes without pause and remembers what was acknowledged, so that it can be looked for later. */
+import { randomBytes } from 'node:crypto'
 import type { PolyraftError } from '../../src/base/errors.ts'
 import type { KvClient } from '../../src/client/kv-client.ts'
 
@@ -10,12 +11,15 @@ export class AcknowledgedWrites {
   longestGapMs = 0
   readonly #kv: KvClient
   readonly #prefix: string
+  readonly #valueBytes: number
   #next = 0
   #lastMs = 0
   #stopped = false
   #loops: Promise<void>[] = []
 
-  constructor(kv: KvClient, prefix: string) {
+  /** Values have up to 100 bytes; or about as many as given, which no compressor makes less. */
+  constructor(kv: KvClient, prefix: string, valueBytes = 0) {
+    this.#valueBytes = valueBytes
     this.#kv = kv
     this.#prefix = prefix
   }
@@ -42,8 +46,9 @@ export class AcknowledgedWrites {
   async missing(kv: KvClient): Promise<string[]> {
     const missing: string[] = []
     const all = [...this.acknowledged]
-    for (let i = 0; i < all.length; i += 1000) {
-      const part = all.slice(i, i + 1000)
+    const step = this.#valueBytes > 1000 ? 100 : 1000
+    for (let i = 0; i < all.length; i += step) {
+      const part = all.slice(i, i + step)
       const values = await kv.batchGet(part.map(([key]) => key))
       part.forEach(([key, value], at) => {
         if (values[at]?.toString() !== value) missing.push(key)
@@ -57,7 +62,7 @@ export class AcknowledgedWrites {
       const n = this.#next++
       // Spread over the printable key space, so over every region.
       const key = `${String.fromCharCode(0x21 + ((n * 37) % 94))}${this.#prefix}-${n}`
-      const value = `value-${n}-${'x'.repeat(n % 100)}`
+      const value = `value-${n}-${'x'.repeat(n % 100)}${noise(this.#valueBytes)}`
       try {
         await this.#kv.put(key, value)
         this.#acknowledge(key, value)
@@ -74,4 +79,8 @@ export class AcknowledgedWrites {
     this.#lastMs = nowMs
     this.acknowledged.set(key, value)
   }
+}
+
+function noise(bytes: number): string {
+  return bytes === 0 ? '' : randomBytes((bytes * 3) / 4).toString('base64')
 }

@@ -3,7 +3,7 @@
  * started one by one. Everything it started is ended by pid, also when a test fails.
  */
 import { type ChildProcess, spawn } from 'node:child_process'
-import { appendFileSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { appendFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { freePortBlock } from '../../src/bench/cluster-process.ts'
@@ -14,13 +14,20 @@ const READY_MS_MAX = 40_000
 export class Processes {
   readonly dir: string
   readonly #base: number
+  readonly #options: ProcessesOptions
   readonly #running = new Map<string, ChildProcess>()
 
-  static async start(regions: number, settings: string): Promise<Processes> {
-    const processes = new Processes(await freePortBlock(7), settings)
+  static async start(
+    regions: number,
+    settings: string,
+    options: ProcessesOptions = {},
+  ): Promise<Processes> {
+    const { stores = 3 } = options
+    const processes = new Processes(await freePortBlock(7), settings, options)
     try {
-      await processes.#startPd(regions)
-      await Promise.all([1, 2, 3].map((number) => processes.startStore(number)))
+      await processes.#startPd(regions, stores)
+      const numbers = Array.from({ length: stores }, (_, i) => i + 1)
+      await Promise.all(numbers.map((number) => processes.startStore(number)))
       return processes
     } catch (error) {
       await processes.destroy()
@@ -28,7 +35,8 @@ export class Processes {
     }
   }
 
-  private constructor(base: number, settings: string) {
+  private constructor(base: number, settings: string, options: ProcessesOptions) {
+    this.#options = options
     this.dir = mkdtempSync(join(tmpdir(), 'polyraft-processes-'))
     this.#base = base
     writeFileSync(join(this.dir, 'store.toml'), settings)
@@ -38,24 +46,30 @@ export class Processes {
     return `127.0.0.1:${this.#base}`
   }
 
-  storeDir(number: number): string {
-    return join(this.dir, `store-${number}`)
+  address(number: number): string {
+    return `127.0.0.1:${this.#base + number}`
   }
 
-  async #startPd(regions: number): Promise<void> {
-    const plan = ['--initial-stores', '3', '--regions', `${regions}`, '--replicas', '3']
+  storeDir(number: number): string {
+    return join(this.#options.storesDir ?? this.dir, `store-${number}`)
+  }
+
+  async #startPd(regions: number, stores: number): Promise<void> {
+    const counts = ['--initial-stores', `${stores}`, '--replicas', `${stores}`]
+    const plan = [...counts, '--regions', `${regions}`]
     const dir = join(this.dir, 'pd')
     this.#spawn('pd', ['pd', '--data-dir', dir, '--client-addr', this.pd, ...plan])
   }
 
-  /** Resolves when it serves. */
-  async startStore(number: number): Promise<void> {
-    const child = this.#spawn(`store-${number}`, [
+  /** Resolves when it serves. `fileKib` limits the size of every file that it writes. */
+  async startStore(number: number, fileKib?: number): Promise<void> {
+    const args = [
       'server',
       ...['-C', join(this.dir, 'store.toml'), '--data-dir', this.storeDir(number)],
-      ...['--addr', `127.0.0.1:${this.#base + number}`],
+      ...['--addr', this.address(number)],
       ...['--status-addr', this.#status(number), '--pd-endpoints', this.pd],
-    ])
+    ]
+    const child = this.#spawn(`store-${number}`, args, fileKib)
     const deadline = performance.now() + READY_MS_MAX
     while ((await this.#fetch(number, '/ready'))?.status !== 200) {
       if (child.exitCode !== null) throw new Error(`store ${number} ended: ${child.exitCode}`)
@@ -96,8 +110,30 @@ export class Processes {
     return fetch(`http://${this.#status(number)}${path}`).catch(() => undefined)
   }
 
-  #spawn(name: string, args: string[]): ChildProcess {
-    const child = spawn(process.execPath, [MAIN, ...args], { stdio: ['ignore', 'pipe', 'pipe'] })
+  /** Resolves with the exit code of a store that ends by itself. */
+  exited(number: number): Promise<number | null> {
+    const child = this.#running.get(`store-${number}`)!
+    if (child.exitCode !== null) return Promise.resolve(child.exitCode)
+    return new Promise((resolve) => child.once('close', (code) => resolve(code)))
+  }
+
+  /** What a store has written since the first start. */
+  output(number: number): string {
+    return readFileSync(join(this.dir, `store-${number}.log`), 'utf8')
+  }
+
+  async status(number: number): Promise<StatusView | undefined> {
+    const answer = await this.#fetch(number, '/status')
+    return answer?.ok === true ? ((await answer.json()) as StatusView) : undefined
+  }
+
+  #spawn(name: string, args: string[], fileKib?: number): ChildProcess {
+    const stdio = ['ignore', 'pipe', 'pipe'] as ['ignore', 'pipe', 'pipe']
+    const limited = ['-c', `ulimit -f ${fileKib}; exec "$0" "$@"`, process.execPath, MAIN, ...args]
+    const child =
+      fileKib === undefined
+        ? spawn(process.execPath, [MAIN, ...args], { stdio })
+        : spawn('bash', limited, { stdio })
     const log = join(this.dir, `${name}.log`)
     for (const stream of [child.stdout!, child.stderr!]) {
       stream.on('data', (chunk: Buffer) => appendFileSync(log, chunk))
@@ -115,6 +151,18 @@ export class Processes {
       child.kill(signal)
     })
   }
+}
+
+export interface ProcessesOptions {
+  /** Default: 3. */
+  readonly stores?: number
+  /** Where data directories are made; default: the directory of everything else. */
+  readonly storesDir?: string
+}
+
+export interface StatusView {
+  readonly leaderCount: number
+  readonly disk?: { readonly state: string }
 }
 
 export interface RegionView {

@@ -11,7 +11,7 @@ function notOpen(code: string, message: string): Error {
 
 const CASES: readonly (readonly [string, string, string, RegExp])[] = [
   ['LEVEL_LOCKED', 'lock hold by current process', 'DataDirLocked', /stop the other store/],
-  ['LEVEL_CORRUPTION', 'Corruption: bad block', 'Corruption', /empty data-dir/],
+  ['LEVEL_CORRUPTION', 'Corruption: bad block', 'Corruption', /joins as a new one/],
   ['LEVEL_IO_ERROR', 'IO error: No space left on device', 'DiskError', /free space/],
   ['LEVEL_IO_ERROR', 'IO error: Permission denied', 'DataDirUnusable', /permissions/],
   ['LEVEL_IO_ERROR', 'IO error: Input/output error', 'DiskError', /check the disk/],

@@ -50,6 +50,21 @@ describe('life of one engine', () => {
     expect(await lines(temporaryDir(), script)).toEqual(new Array(8).fill('40000 false'))
   })
 
+  it('a cursor does one step at a time, and is not closed within one', async () => {
+    const script = `
+      const engine = await openRocksDb({ dir })
+      fill(engine, 20000)
+      const cursor = engine.openCursor(0, b('a'), b('zz'))
+      const step = cursor.next(1e12)
+      console.log(await codeOf(() => cursor.next(1)), await codeOf(() => cursor.close()))
+      console.log((await step).rows.length)
+      const closing = engine.close()
+      cursor.close()
+      await closing
+    `
+    expect(await lines(temporaryDir(), script)).toEqual(['AssertionError AssertionError', '40000'])
+  })
+
   it('releases LOCK at close, at exit and at process.exit() during a scan', async () => {
     const dir = temporaryDir()
     const close = 'const engine = await openRocksDb({ dir }); await engine.close()'

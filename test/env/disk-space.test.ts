@@ -82,13 +82,19 @@ describe('disk space', () => {
   })
 
   it('has limits for every disk, in order', () => {
-    expect(defaultReserveBytes(10 * 1024 * GIB)).toBe(5 * GIB)
-    expect(defaultReserveBytes(100 * GIB)).toBe(2 * GIB)
+    expect(defaultReserveBytes(10 * 1024 * GIB)).toBe(GIB)
+    expect(defaultReserveBytes(10 * GIB)).toBe(Math.floor(0.2 * GIB))
     for (const reserve of [0, 10 * MIB, GIB, 5 * GIB]) {
-      const limits = limitsFor(reserve)
+      const limits = limitsFor(reserve, 100 * GIB)
       expect(limits.almostFullBytes).toBeGreaterThan(limits.fullBytes + limits.marginBytes)
       expect(limits.fullBytes).toBeGreaterThanOrEqual(64 * MIB)
     }
+    // Most of a small disk can be used.
+    expect(limitsFor(MIB, 64 * MIB)).toEqual({
+      almostFullBytes: 8 * MIB,
+      fullBytes: 4 * MIB,
+      marginBytes: MIB,
+    })
   })
 })
 
@@ -110,10 +116,19 @@ describe('space reserve', () => {
     expect(reserve.hold(MIB, 0)).toBe(MIB)
     expect(reserve.hold(2 * MIB, 0)).toBe(2 * MIB)
     expect(reserve.heldBytes()).toBe(2 * MIB)
-    fs.crash()
-    expect(reserve.heldBytes()).toBe(2 * MIB)
     expect(reserve.release()).toBe(2 * MIB)
+    expect(fs.list(DIR)).toEqual([])
+  })
+
+  it('grows in steps, makes up for what a crash took, and wants no empty file', () => {
+    const { fs, reserve } = memory(1e11)
+    const sizes = [1, 2, 3, 4].map(() => reserve.hold(3 * MIB, 0, MIB))
+    expect(sizes).toEqual([MIB, 2 * MIB, 3 * MIB, 3 * MIB])
+    fs.syncDirectory(DIR)
     fs.crash()
+    expect(reserve.heldBytes()).toBe(0)
+    expect(reserve.hold(2 * MIB, 0)).toBe(2 * MIB)
+    expect(reserve.hold(0, 0)).toBe(0)
     expect(fs.list(DIR)).toEqual([])
   })
 

@@ -54,6 +54,19 @@ describe('compactIndex', () => {
     expect(compactIndex(view({ replicated: 400, bytes: 1_000_000 }), limits, 0)).toBe(399)
   })
 
+  it('gives up what is asked for by name, though a replica lacks it', () => {
+    const behind = view({ replicated: 0 })
+    expect(compactIndex(behind, limits, 0)).toBeUndefined()
+    expect(compactIndex(behind, limits, 0, 200)).toBe(200)
+    // Never more than is applied, or what a snapshot on its way leads on to.
+    expect(compactIndex({ ...behind, applied: 100 }, limits, 0, 200)).toBe(99)
+    expect(compactIndex({ ...behind, snapshot: 150 }, limits, 0, 200)).toBe(149)
+    // What has gone since, or would go anyhow.
+    expect(compactIndex(behind, limits, 0, 5)).toBeUndefined()
+    expect(compactIndex(view({ replicated: 300 }), limits, 0, 200)).toBe(299)
+    expect(compactIndex(view({ replicated: 55 }), limits, 0, 200)).toBe(200)
+  })
+
   it('does not pull the log from under a snapshot on its way, until it has doubled', () => {
     const behind = { replicated: 0, snapshot: 100 }
     expect(compactIndex(view({ ...behind, bytes: 1_000_000 }), limits, 0)).toBe(99)

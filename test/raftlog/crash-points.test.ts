@@ -25,9 +25,10 @@ class History {
   #ready = 0
   #told = 0
 
-  constructor(stopAfter: number) {
+  constructor(stopAfter: number, freeBytes = Number.POSITIVE_INFINITY) {
     this.fs = new FaultyFileSystem(this.disk)
     this.fs.stopAfter = stopAfter
+    this.fs.freeBytes = freeBytes
   }
 
   /** Rotation, recycling, overwriting, compaction, removal, re-creation, rewriting, a second run. */
@@ -146,13 +147,39 @@ describe('a power loss at every operation on the disk', () => {
   })
 })
 
+/** Bytes between two sizes of the disk that are tried: prime, so that all kinds of places are met. */
+const QUOTA_STEP = 10_007
+
+describe('a disk that is full at any byte', () => {
+  it('loses nothing that was acknowledged, whether the power goes too or not', async () => {
+    const codes = new Set<string>()
+    let quota = 0
+    for (; ; quota += QUOTA_STEP) {
+      const history = new History(Number.POSITIVE_INFINITY, quota)
+      // The end of a run cannot write either: close, or the opening of the second run, throws.
+      const ended = await history.run().catch((error: unknown) => error)
+      const failure = history.opened?.failures[0] ?? ended
+      if (failure === undefined) break
+      codes.add((failure as { code: string }).code)
+      const policy = POLICIES[(quota / QUOTA_STEP) % POLICIES.length]!
+      loseMemory(history.disk, policy, quota)
+      await checkWhatIsLeft(history, `full after ${quota} bytes, ${policy}`)
+    }
+    expect(quota).toBeGreaterThan(40 * QUOTA_STEP)
+    expect([...codes]).toEqual(expect.arrayContaining(['DiskFull']))
+  })
+})
+
 async function checkCrash(at: number, policy: (typeof POLICIES)[number]): Promise<void> {
-  const { model, disk, fs } = await runUntil(at)
-  expect(fs.stopped).toBe(true)
-  loseMemory(disk, policy, at)
-  // What survives is read from a copy: the old life's locks and handles are gone with the machine.
+  const history = await runUntil(at)
+  expect(history.fs.stopped).toBe(true)
+  loseMemory(history.disk, policy, at)
+  await checkWhatIsLeft(history, `stopped before operation ${at}, ${policy}`)
+}
+
+async function checkWhatIsLeft({ model, disk }: History, where: string): Promise<void> {
+  // Read from a copy: the old life's locks and handles are gone with the machine.
   const left = disk.clone()
-  const where = `stopped before operation ${at}, ${policy}`
   const first = await open({ fs: left, segmentBytes: SEGMENT }).catch((error: Error) => {
     throw new Error(`${where}: ${error.message}; files ${left.list(DIR).join(' ')}`)
   })

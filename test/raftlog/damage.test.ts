@@ -26,9 +26,13 @@ async function threeSegments(): Promise<{ disk: MemoryFileSystem; lastStart: num
   return { disk, lastStart }
 }
 
+function segmentsOf(disk: MemoryFileSystem): string[] {
+  return disk.list(DIR).filter((name) => name.endsWith('.log'))
+}
+
 /** Where the newest segment's blocks end, without the zeros written ahead. */
 function segmentEnd(log: { stats(): Record<string, number> }, disk: MemoryFileSystem): number {
-  const older = disk.list(DIR).slice(0, -1)
+  const older = segmentsOf(disk).slice(0, -1)
   const olderBytes = older.reduce((sum, name) => sum + disk.bytes(join(DIR, name)).length, 0)
   return log.stats().raftlog_disk_bytes! - olderBytes
 }
@@ -53,7 +57,7 @@ describe('a damaged raft log', () => {
 
   beforeAll(async () => {
     ;({ disk, lastStart } = await threeSegments())
-    names = disk.list(DIR)
+    names = segmentsOf(disk)
     all = await reopened(disk.clone())
     allButLast = all.split(' ').slice(0, -1).join(' ')
   })
@@ -150,7 +154,7 @@ describe('a damaged raft log', () => {
     await expect(open({ fs: flipped(names[1]!, 700) })).rejects.toMatchObject({
       code: 'Corruption',
       message: expect.stringMatching(
-        /000-000000000002\.log is damaged at offset 44: .*remove this/,
+        /000-000000000002\.log is damaged at offset 44: .*store delete ID --physically-destroyed/,
       ),
       data: { path: join(DIR, names[1]!), offset: 44 },
     })
@@ -170,6 +174,46 @@ describe('a damaged raft log', () => {
     const before = names.map((name) => copy.bytes(join(DIR, name)).toString('hex'))
     await expect(open({ fs: copy })).rejects.toThrow()
     expect(names.map((name) => copy.bytes(join(DIR, name)).toString('hex'))).toEqual(before)
+  })
+
+  it('is refused when the newest segments are missing, or all', async () => {
+    for (const gone of [names.slice(2), names.slice(1), names]) {
+      const copy = disk.clone()
+      for (const name of gone) copy.remove(join(DIR, name))
+      await expect(open({ fs: copy })).rejects.toMatchObject({
+        code: 'Corruption',
+        data: { path: join(DIR, gone[0]!) },
+        message: expect.stringMatching(/segments up to 3 were written.* are missing/),
+      })
+    }
+  })
+
+  it('is refused when the newest segment lost its header or all of its bytes', async () => {
+    for (const size of [0, 10, SEGMENT_HEADER_BYTES - 1]) {
+      const cut = withBytes(names[2]!, (bytes) => bytes.subarray(0, size))
+      expect(await reopened(cut)).toBe('Corruption')
+      const zeroed = withBytes(names[2]!, (bytes) => bytes.fill(0, size))
+      expect(await reopened(zeroed)).toBe('Corruption')
+    }
+  })
+
+  it('is taken on trust where no mark tells how far it went', async () => {
+    const mark = join(DIR, 'newest-000')
+    for (const change of ['gone', 'damaged'] as const) {
+      const copy = disk.clone()
+      if (change === 'gone') copy.remove(mark)
+      else copy.plant(mark, Buffer.alloc(1024, 0x55))
+      expect(await reopened(copy)).toBe(all)
+      copy.remove(join(DIR, names[2]!))
+      expect(all.startsWith(await reopened(copy))).toBe(true)
+    }
+    // One of the two slots is enough.
+    const half = disk.clone()
+    const bytes = half.bytes(mark)
+    half.plant(mark, bytes.fill(0x55, 0, 512))
+    expect(await reopened(half)).toBe(all)
+    half.remove(join(DIR, names[2]!))
+    expect(await reopened(half)).toBe('Corruption')
   })
 
   it('drops a segment whose creation was interrupted', async () => {

@@ -76,6 +76,11 @@ describe('values', () => {
       target-file-size = 1048576
       [storage.block-cache]
       capacity = "0.5GiB"
+      [storage]
+      reserve-space = "0MB"
+      [rocksdb]
+      option-set = "large"
+      max-background-jobs = 9
       [pd]
       endpoints = ["http://10.0.0.9:2379/"]
       [log.file]
@@ -96,6 +101,10 @@ describe('values', () => {
       storeIoPoolSize: 2,
       raftLogSegmentBytes: MIB,
       rocksdbBlockCacheBytes: 512 * MIB,
+      rocksdbWriteBufferBytes: 'auto',
+      rocksdbOptionSet: 'large',
+      rocksdbMaxBackgroundJobs: 9,
+      reserveSpaceBytes: 0,
     })
   })
 })
@@ -124,6 +133,26 @@ describe('refused, with file, key and what to do', () => {
     [
       '[raftstore]\nraft-entry-max-size = "1GiB"',
       'FILE [raftstore] raft-entry-max-size: at most 8MiB is allowed',
+    ],
+    [
+      '[raft-engine]\nrecovery-mode = "absolut"',
+      'FILE [raft-engine] recovery-mode: expected one of tolerate-tail, absolute, found "absolut"; did you mean "absolute"?',
+    ],
+    [
+      '[rocksdb]\noption-set = "huge"',
+      'FILE [rocksdb] option-set: expected one of small, large, found "huge"',
+    ],
+    [
+      '[storage]\nreserve-space = "some"',
+      'FILE [storage] reserve-space: expected a size such as "64MiB", or "auto", found "some"',
+    ],
+    [
+      '[raft-engine]\npurge-threshold = "1KiB"',
+      'FILE [raft-engine] purge-threshold: at least 1MiB is needed',
+    ],
+    [
+      '[storage.block-cache]\ncapacity = "5GiB"',
+      'FILE [storage.block-cache] capacity: at most 4095MiB is allowed',
     ],
     ['[raftstore]\napply-pool-size = 0', 'FILE [raftstore] apply-pool-size: at least 1 is needed'],
     [

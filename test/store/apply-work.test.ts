@@ -35,6 +35,7 @@ beforeEach(() => {
 
 function open(buildBytesPerSec?: number): ApplyWork {
   return new ApplyWork({
+    storeId: 1,
     engine,
     fs,
     snapshotDir: DIR,

@@ -1,7 +1,8 @@
 /**
  * CompactLog: a region gives up the beginning of its raft log.
  *
- *   Propose    the leader looks now and then how far the log can go (../log-gc.ts)
+ *   Propose    the leader looks now and then how far the log can go (../log-gc.ts), and gives more
+ *              where old files of the log engine could not go for it
  *   Apply      apply/admin/compact-log.ts
  *   On result  every replica deletes the entries; told only once the engine is synced
  */
@@ -17,10 +18,10 @@ export function hasLogToCompact(peer: Peer): boolean {
 }
 
 /** The leader's look at its log. */
-export function proposeCompactLog(peer: Peer): void {
+export function proposeCompactLog(peer: Peer, forcedIndex: LogIndex): void {
   if (!peer.isLeader) return
   const { logGc } = peer
-  const index = compactIndex(viewOf(peer), peer.ports.config, logGc.skippedTicks)
+  const index = compactIndex(viewOf(peer), peer.ports.config, logGc.skippedTicks, forcedIndex)
   if (index === 'wait') {
     logGc.skippedTicks++
     return

@@ -6,6 +6,7 @@
 import { basename, join } from 'node:path'
 import { type Command, Option } from 'commander'
 import { PolyraftError } from '../../base/errors.ts'
+import { REJOIN } from '../../base/rejoin.ts'
 import { nodeFileSystem as fs } from '../../env/node-fs.ts'
 import { parseSegmentName } from '../../raftlog/format.ts'
 import { applyRepair, planCut, planTailCut, type RepairPlan } from '../../raftlog/repair.ts'
@@ -94,9 +95,8 @@ async function repair(io: CliIo, log: string, options: RepairOptions): Promise<v
   if (isDamaged(scan)) {
     throw new PolyraftError(
       'Corruption',
-      'nothing was changed: what is damaged was acknowledged once, so it is best to remove this ' +
-        'store from the cluster and add it anew with an empty data directory. To see what a cut ' +
-        `would lose: ${example(scan)}`,
+      `nothing was changed: what is damaged was acknowledged once. It is best ${REJOIN}. To see what ` +
+        `a cut would lose: ${example(scan)}`,
     )
   }
   const plan = planTailCut(scan)
