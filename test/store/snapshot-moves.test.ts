@@ -3,7 +3,7 @@ import { readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterEach, expect, it } from 'vitest'
-import { KIB } from '../../src/base/limits.ts'
+import { GIB, KIB, MIB } from '../../src/base/limits.ts'
 import { ColumnFamily } from '../../src/engine/port.ts'
 import { openRocksDb } from '../../src/engine/rocksdb-engine.ts'
 import { dataKey } from '../../src/region/keys.ts'
@@ -143,5 +143,21 @@ it('a log that outgrows its limits while the snapshot is made: it waits longer f
   await poll(() => metric(3, 'snapshots_installed') >= 1)
   writing = false
   await load
+  await mustBeWhole()
+})
+
+it('a receiver without room: its leader asks again now and then, until there is some', async () => {
+  await away({ snapIoMaxBytesPerSec: 1_000_000_000 })
+  const disk = { totalBytes: 10 * GIB, freeBytes: 128 * MIB + KIB }
+  harness!.probes.set(3, { measure: () => disk })
+  const startMs = performance.now()
+  await harness!.startStore(3, { reserveSpaceBytes: 0 })
+  await poll(() => metric(3, 'snapshots_offers_refused') >= 3)
+  // The first at once, the others after 0.5 s, 1 s, …
+  expect(performance.now() - startMs).toBeGreaterThan(1500)
+  expect(metric(3, 'snapshots_receive_failures')).toBe(0)
+  expect(readdirSync(join(harness!.storeDir(3), 'snap'))).toEqual([])
+  disk.freeBytes = GIB
+  await poll(() => metric(3, 'snapshots_installed') === 1)
   await mustBeWhole()
 })
