@@ -20,7 +20,7 @@ import type { Poller } from '../batch-system/poller.ts'
 import type { DiskProbe } from '../env/disk-space.ts'
 import { nodeDiskProbe } from '../env/node-fs.ts'
 import type { PdClient, RegionOrder, StoreMeta } from '../pd/port.ts'
-import { type PeerMessage, PeerTag } from '../peer/messages.ts'
+import { PeerTag } from '../peer/messages.ts'
 import { PeerMetrics } from '../peer/metrics.ts'
 import type { Peer } from '../peer/peer.ts'
 import { notLeader, regionNotFound, serverIsBusy, storeNotMatch } from '../peer/region-errors.ts'
@@ -138,13 +138,8 @@ export class Store implements StoreService {
     const outcome = this.#router.send(request.regionId, request)
     if (outcome === 'ok') return
     this.#inflight.release(request)
-    const full = outcome === 'full'
-    this.#refuse(
-      request,
-      full
-        ? serverIsBusy('too many requests wait for this region', 50)
-        : regionNotFound(request.regionId),
-    )
+    const busy = serverIsBusy('too many requests wait for this region', 50)
+    this.#refuse(request, outcome === 'full' ? busy : regionNotFound(request.regionId))
   }
 
   status(): StoreStatus {
@@ -311,23 +306,14 @@ export class Store implements StoreService {
     return {
       onMessages: (envelopes) => {
         for (const envelope of envelopes) {
-          if (!this.#deliver(envelope)) this.#onUndelivered(envelope)
+          const delivered = this.#parts?.replicas.deliver(envelope, this.#ready) === true
+          if (!delivered) this.#onUndelivered(envelope)
         }
       },
       onSnapshotOffer: (envelope) =>
         this.#parts?.snapshots.onOffer(envelope) ?? { busy: true, reason: 'the store is starting' },
       onUnreachable: (storeId) => this.#router.sendControl({ kind: 'unreachable', storeId }),
     }
-  }
-
-  #deliver(envelope: RaftEnvelope): boolean {
-    const { regionId } = envelope
-    const message: PeerMessage = { tag: PeerTag.Raft, envelope }
-    const outcome = this.#router.send(regionId, message)
-    if (outcome !== 'not-found') return outcome === 'ok'
-    // Regions are opened before the first message counts: then unknown means unknown.
-    if (!this.#ready || this.#parts?.replicas.onUnknown(envelope) !== true) return false
-    return this.#router.send(regionId, message) === 'ok'
   }
 
   #refuse(request: RawRequest, error: RegionError): void {
