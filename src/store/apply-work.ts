@@ -39,6 +39,7 @@ const TRUNCATED_WAIT_MS = 500
 export class ApplyWork {
   readonly #runner: ApplyRunner
   readonly #builds: BuildQueue
+  readonly #rate: RateLimit | undefined
   readonly #target: RoundTarget
   #cancelBarrier = (): void => {}
 
@@ -56,7 +57,8 @@ export class ApplyWork {
       onPinned: (pinned) => builds.pinned(pinned),
     })
     const { buildBytesPerSec } = options
-    const rate = buildBytesPerSec && new RateLimit(buildBytesPerSec, clock, later)
+    const rate =
+      buildBytesPerSec === undefined ? undefined : new RateLimit(buildBytesPerSec, clock, later)
     const builds = new BuildQueue({
       engine,
       ...(rate && { pause: (bytes) => rate.take(bytes) }),
@@ -67,6 +69,7 @@ export class ApplyWork {
       report: (result) => options.onSnapshot(result),
     })
     this.#runner = runner
+    this.#rate = rate
     this.#builds = builds
     this.#target = {
       register: (region, state) => runner.register(region, state),
@@ -89,6 +92,8 @@ export class ApplyWork {
   /** Resolves when nothing is read any more. */
   close(): Promise<void> {
     this.#cancelBarrier()
-    return this.#builds.close()
+    const closed = this.#builds.close()
+    this.#rate?.stop()
+    return closed
   }
 }

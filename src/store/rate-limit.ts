@@ -7,6 +7,8 @@ export class RateLimit {
   readonly #later: Later
   /** Everything taken so far is paid for at this time. */
   #paidMs = 0
+  #stopped = false
+  readonly #waiting = new Set<{ cancel: () => void; readonly resolve: () => void }>()
 
   constructor(bytesPerSecond: number, clock: Clock, later: Later) {
     this.#bytesPerMs = bytesPerSecond / 1000
@@ -19,7 +21,24 @@ export class RateLimit {
     const nowMs = this.#clock.monotonicMs()
     const startMs = Math.max(nowMs, this.#paidMs)
     this.#paidMs = startMs + bytes / this.#bytesPerMs
-    if (startMs <= nowMs) return Promise.resolve()
-    return new Promise((resolve) => void this.#later(startMs - nowMs, resolve))
+    if (startMs <= nowMs || this.#stopped) return Promise.resolve()
+    return new Promise((resolve) => {
+      const waiter = { cancel: () => {}, resolve }
+      this.#waiting.add(waiter)
+      waiter.cancel = this.#later(startMs - nowMs, () => {
+        this.#waiting.delete(waiter)
+        resolve()
+      })
+    })
+  }
+
+  /** Nobody waits any more: whoever does would hold up the end of a thread or store. */
+  stop(): void {
+    this.#stopped = true
+    for (const { cancel, resolve } of this.#waiting) {
+      cancel()
+      resolve()
+    }
+    this.#waiting.clear()
   }
 }

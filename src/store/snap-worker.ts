@@ -54,6 +54,7 @@ port.on('message', (message: { id: number; request: SnapRequest } | 'close') => 
   if (message === 'close') {
     closing = true
     tasks.stop()
+    rate.stop()
     maybeFinish()
     return
   }

@@ -100,6 +100,7 @@ export class SnapshotSends {
   close(): void {
     this.#closed = true
     for (const cancel of this.#timers) cancel()
+    this.#rate.stop()
   }
 
   #next(): void {

@@ -175,6 +175,18 @@ describe('a snapshot', () => {
   })
 })
 
+it('a store that closes does not wait for the rate of what is built', async () => {
+  bulk(100)
+  work = open(1)
+  round((to) => {
+    to.register(region(1), INITIAL_APPLY_STATE)
+    to.snapshot(1, 1)
+  })
+  await until(() => time.waiting > 0)
+  await work.close()
+  expect([time.waiting, built, disk.list(DIR)]).toEqual([0, [], []])
+})
+
 describe('a full disk', () => {
   it('at any operation of a build ends that one, leaves nothing, and apply goes on', async () => {
     bulk(30)

@@ -34,3 +34,13 @@ it('lets bytes through at the rate, in the order of their coming, and saves up n
     ['e', 1100],
   ])
 })
+
+it('lets all go at once when it stops, and leaves no timer', async () => {
+  const clock = { monotonicMs: () => Date.now(), wallMs: () => Date.now() }
+  const rate = new RateLimit(1, clock, machineLater)
+  const waits = [100, 100, 100].map((bytes) => rate.take(bytes))
+  expect(vi.getTimerCount()).toBe(2)
+  rate.stop()
+  expect(vi.getTimerCount()).toBe(0)
+  await Promise.all([...waits, rate.take(100)])
+})
