@@ -27,7 +27,8 @@ function install() {
       encoding: 'utf8',
     },
   )
-  return status === 0 && existsSync(node) ? undefined : `npm: ${String(stderr).trim()}`
+  if (status === 0 && existsSync(node)) return undefined
+  return /^npm error.*/m.exec(stderr ?? '')?.[0] ?? 'npm did not install it'
 }
 
 function run(words) {

@@ -138,13 +138,8 @@ export class Store implements StoreService {
     const outcome = this.#router.send(request.regionId, request)
     if (outcome === 'ok') return
     this.#inflight.release(request)
-    const full = outcome === 'full'
-    this.#refuse(
-      request,
-      full
-        ? serverIsBusy('too many requests wait for this region', 50)
-        : regionNotFound(request.regionId),
-    )
+    const busy = serverIsBusy('too many requests wait for this region', 50)
+    this.#refuse(request, outcome === 'full' ? busy : regionNotFound(request.regionId))
   }
 
   status(): StoreStatus {
@@ -311,8 +306,8 @@ export class Store implements StoreService {
     return {
       onMessages: (envelopes) => {
         for (const envelope of envelopes) {
-          if (this.#parts?.replicas.deliver(envelope, this.#ready) !== true)
-            this.#onUndelivered(envelope)
+          const delivered = this.#parts?.replicas.deliver(envelope, this.#ready) === true
+          if (!delivered) this.#onUndelivered(envelope)
         }
       },
       onSnapshotOffer: (envelope) =>

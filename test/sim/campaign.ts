@@ -54,7 +54,7 @@ export async function runCampaign(seed: number): Promise<CampaignResult> {
   const clients = new Clients(world, random)
   clients.start(6)
   clients.churn(5 + random.below(40))
-  const faults = new Faults(world, random)
+  const faults = new Faults(world, random, seed % 4 === 3)
   const end = world.queue.nowMs + FAULTS_MS
   while (world.queue.nowMs < end) {
     await world.run(50 + random.below(900))
@@ -109,6 +109,7 @@ async function mustLeaveNothing(world: World): Promise<void> {
 export class Faults {
   readonly #world: World
   readonly #random: Random
+  readonly #storm: boolean
   readonly counts = {
     partitions: 0,
     oneWayPartitions: 0,
@@ -129,19 +130,24 @@ export class Faults {
     absences: 0,
     slowSnapshots: 0,
     crashPoints: 0,
+    traps: 0,
     startCrashPoints: 0,
     failedStarts: 0,
     damagedFiles: 0,
     failedOperations: 0,
   }
 
-  constructor(world: World, random: Random) {
+  /** `storm`: stores are away and die in the middle of what they get then, again and again. */
+  constructor(world: World, random: Random, storm: boolean) {
+    this.#storm = storm
     this.#world = world
+    if (storm) world.onInstall = (store) => this.#trap(store)
     this.#random = random
   }
 
   async strike(): Promise<void> {
     const { network } = this.#world
+    if (this.#storm && this.#random.below(3) === 0) this.#stormOn()
     const dice = this.#random.below(100)
     if (dice < 8) this.#partition()
     else if (dice < 14) this.#cutOneWay()
@@ -270,6 +276,24 @@ export class Faults {
     for (const [id, due] of [...this.#due]) if (due <= queue.nowMs) await this.#restart(id)
   }
 
+  /** Data travels slowly, and the power goes where it arrives; nobody to receive it makes somebody. */
+  #stormOn(): void {
+    const { stores } = this.#world
+    for (const store of stores) store.snapIoMs = 5 + this.#random.below(20)
+    if (stores.every(({ isUp }) => isUp)) this.#absence()
+  }
+
+  #trap(store: SimStore): void {
+    if (this.#healing || this.#random.below(2) === 0) return
+    this.counts.traps++
+    store.faults.stopAfter = store.faults.operations + this.#random.below(15)
+  }
+
+  #receiver(): SimStore | undefined {
+    const { stores } = this.#world
+    return stores.find((s) => s.isUp && s.peers.some(({ takesSnapshot }) => !takesSnapshot))
+  }
+
   /** So long that logs end before it comes back. */
   #absence(): void {
     const id = this.#someStore()
@@ -281,11 +305,7 @@ export class Faults {
 
   /** The power goes between two operations of the disk; at best, where a snapshot is under way. */
   #crashPoint(): void {
-    const { stores } = this.#world
-    const busy = stores.find(
-      ({ isUp, peers }) => isUp && peers.some(({ takesSnapshot }) => !takesSnapshot),
-    )
-    const store = busy ?? this.#world.store(this.#someStore())
+    const store = this.#receiver() ?? this.#world.store(this.#someStore())
     if (!store.isUp) return
     this.counts.crashPoints++
     store.faults.stopAfter = store.faults.operations + this.#random.below(30)

@@ -51,7 +51,15 @@ export class Invariants {
   /** By store and transfer: what is being received. */
   readonly #transfers = new Map<string, SnapshotMeta>()
   readonly #stores: readonly SimStore[]
-  readonly counts = { leaders: 0, commits: 0, leases: 0, compactions: 0, installs: 0, applyings: 0 }
+  readonly counts = {
+    leaders: 0,
+    commits: 0,
+    leases: 0,
+    compactions: 0,
+    installs: 0,
+    applyings: 0,
+    resumedInstalls: 0,
+  }
 
   constructor(stores: readonly SimStore[]) {
     this.#stores = stores
@@ -272,6 +280,7 @@ export class Invariants {
         `region ${peer.id}: store ${store.id} forgot term ${term}, and is in ${peer.raft.term}`,
       )
       if (peer.install === undefined) this.#checkData(store, peer.region, peer.appliedIndex)
+      else this.counts.resumedInstalls++
     }
   }
 }

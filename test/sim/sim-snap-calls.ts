@@ -33,12 +33,16 @@ export class SimSnapCalls implements SnapCalls {
     })
   }
 
-  call(request: SnapRequest): Promise<SnapAnswer> {
+  call(
+    request: SnapRequest,
+    _transfer?: readonly ArrayBuffer[],
+    onProgress?: (bytes: number) => void,
+  ): Promise<SnapAnswer> {
     const { nowMs } = this.#life.store.options.queue
     this.#busyUntilMs = Math.max(nowMs, this.#busyUntilMs) + this.#life.store.snapIoMs
     return new Promise((resolve, reject) => {
       this.#life.later(this.#busyUntilMs - nowMs, () => {
-        this.#run(request).then(resolve, (error: unknown) => reject(asReply(error)))
+        this.#run(request, onProgress).then(resolve, (error: unknown) => reject(asReply(error)))
       })
     })
   }
@@ -48,9 +52,12 @@ export class SimSnapCalls implements SnapCalls {
     return Promise.resolve()
   }
 
-  async #run(request: SnapRequest): Promise<SnapAnswer> {
+  async #run(
+    request: SnapRequest,
+    onProgress: ((bytes: number) => void) | undefined,
+  ): Promise<SnapAnswer> {
     try {
-      const answer = this.#tasks.run(request)
+      const answer = this.#tasks.run(request, onProgress)
       const value = answer instanceof Promise ? await answer : answer
       this.#onDone(request)
       return value

@@ -9,6 +9,8 @@ import type { SimStore } from './sim-store.ts'
 import { World } from './world.ts'
 
 const BEHIND = 3
+/** A loaded machine takes a second for each. */
+const MANY_WORLDS_MS_MAX = 300_000
 const CONFIG = {
   raftLogGcTickIntervalMs: 200,
   raftLogGcThreshold: 5,
@@ -184,28 +186,32 @@ describe('a replica that installs', () => {
 })
 
 describe('the power goes at any operation of the disk', () => {
-  it.each([0, 1])('%i writers: while a snapshot is received and installed', async (writers) => {
-    let crashes = 0
-    for (let after = 0; ; after++) {
-      const world = await worldWithOneBehind(writers)
-      const store = world.store(BEHIND)
-      store.prepareFaults().stopAfter = after
-      const began = await world.restart(BEHIND)
-      const whole = (): boolean => {
-        const { snapshots_installed = 0 } = store.life?.snapshots?.stats() ?? {}
-        return snapshots_installed > 0
+  it.each([0, 1])(
+    '%i writers: while a snapshot is received and installed',
+    async (writers) => {
+      let crashes = 0
+      for (let after = 0; ; after++) {
+        const world = await worldWithOneBehind(writers)
+        const store = world.store(BEHIND)
+        store.prepareFaults().stopAfter = after
+        const began = await world.restart(BEHIND)
+        const whole = (): boolean => {
+          const { snapshots_installed = 0 } = store.life?.snapshots?.stats() ?? {}
+          return snapshots_installed > 0
+        }
+        const ended = (): boolean => store.life?.failed !== undefined || whole()
+        if (began) await world.until(ended, 30_000)
+        const failed = !began || store.life?.failed !== undefined
+        if (began && failed)
+          world.stop(BEHIND, 'power-loss', after % 2 === 0 ? world.random : undefined)
+        if (failed) crashes++
+        else store.faults.stopAfter = Number.POSITIVE_INFINITY
+        await mustHeal(world)
+        if (!failed) break
       }
-      const ended = (): boolean => store.life?.failed !== undefined || whole()
-      if (began) await world.until(ended, 30_000)
-      const failed = !began || store.life?.failed !== undefined
-      if (began && failed)
-        world.stop(BEHIND, 'power-loss', after % 2 === 0 ? world.random : undefined)
-      if (failed) crashes++
-      else store.faults.stopAfter = Number.POSITIVE_INFINITY
-      await mustHeal(world)
-      if (!failed) break
-    }
-    // Files, their directory, the record, the log, the data, its end.
-    expect(crashes).toBeGreaterThan(20)
-  })
+      // Files, their directory, the record, the log, the data, its end.
+      expect(crashes).toBeGreaterThan(20)
+    },
+    MANY_WORLDS_MS_MAX,
+  )
 })

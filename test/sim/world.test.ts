@@ -54,5 +54,5 @@ describe('a world of three stores', () => {
   it('happens the same way again from the same seed', async () => {
     const first = await runCampaign(424_242)
     expect(await runCampaign(424_242)).toEqual(first)
-  })
+  }, 300_000)
 })

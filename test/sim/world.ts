@@ -92,6 +92,8 @@ export class World implements ResponseSink {
   readonly calls = new Map<number, Call>()
   /** Told of each answer. */
   onAnswer: ((call: Call) => void) | undefined = undefined
+  /** Told of each region whose data is being replaced from now on. */
+  onInstall: ((store: SimStore) => void) | undefined = undefined
   /** What no fault of the world explains. */
   #bug: Error | undefined = undefined
   /** Of calls that were lost with a process, whose answers go nowhere. */
@@ -140,7 +142,10 @@ export class World implements ResponseSink {
             onCompact: (store, regionId, index) =>
               this.invariants.onCompact(store, regionId, index),
             onRead: (store, regionId) => this.invariants.onRead(store, regionId),
-            onSnapTask: (store, request) => this.invariants.onSnapTask(store, request),
+            onSnapTask: (store, request) => {
+              this.invariants.onSnapTask(store, request)
+              if (request.op === 'record') this.onInstall?.(store)
+            },
             onBug: (_store, error) => {
               this.#bug ??= error
             },

@@ -84,6 +84,26 @@ describe('region', () => {
     expect(io.exitCode).toBe(0)
   })
 
+  test('show: how far snapshots are', async () => {
+    const MIB = 1024 * 1024
+    const progress = [
+      { phase: 'send', storeId: 3, bytes: 12 * MIB, bytesTotal: 256 * MIB },
+      { phase: 'build', bytes: 0, bytesTotal: 0 },
+    ]
+    io.pages.set('http://status-1:20180/region/100', {
+      snapshot: { source: 'ready', install: 'none', progress },
+    })
+    // A store of an earlier version.
+    io.pages.set('http://status-3:20180/region/100', {
+      snapshot: { source: 'idle', install: 'ingesting' },
+    })
+    await run('region', 'show', '100')
+    expect(io.stdout.text).toContain(
+      'snapshot for others: ready, send to store 3: 12.0 of 256.0 MiB, build',
+    )
+    expect(io.stdout.text).toContain('snapshot of its own: ingesting')
+  })
+
   test('by-key', async () => {
     await run('region', 'by-key', '7a', '--hex', '-w', 'json')
     const region = JSON.parse(io.stdout.text)
