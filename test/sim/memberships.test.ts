@@ -44,7 +44,7 @@ async function story(seed: number): Promise<Record<string, number>> {
   clients.churn(10 + random.below(40))
   const memberships = new Memberships(world, random)
   memberships.start()
-  const faults = new Faults(world, random)
+  const faults = new Faults(world, random, seed % 4 === 3)
   const end = world.queue.nowMs + FAULTS_MS
   while (world.queue.nowMs < end) {
     await world.run(50 + random.below(1500))
