@@ -39,7 +39,7 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
 const ONLY_FILES: Readonly<Record<string, Readonly<Record<string, readonly string[]>>>> = {
   raftlog: { raft: ['types.ts'] },
   transport: { raft: ['types.ts'] },
-  apply: { raft: ['types.ts'], engine: ['port.ts'] },
+  apply: { raft: ['types.ts', 'conf-change-codec.ts'], engine: ['port.ts'] },
   peer: { raftlog: ['port.ts'], apply: ['port.ts'], transport: ['port.ts'] },
 }
 

@@ -16,6 +16,7 @@ import {
 } from '../command/command.ts'
 import { ColumnFamily, type KvBatch } from '../engine/port.ts'
 import { type Entry, EntryType } from '../raft/types.ts'
+import { applyChangePeer } from './admin/change-peer.ts'
 import { applyCompactLog } from './admin/compact-log.ts'
 import type { ApplyFsm } from './apply-fsm.ts'
 
@@ -44,9 +45,9 @@ export class Stager implements CommandVisitor {
 // @hot
 export function applyEntry(fsm: ApplyFsm, entry: Entry, stager: Stager): void {
   const { index, term } = entry
-  if (index <= fsm.appliedIndex) return
+  if (index <= fsm.appliedIndex || fsm.isRemoved) return
   mustContinue(fsm, entry)
-  const { length, bytes } = stager.batch
+  let { length, bytes } = stager.batch
   switch (entry.type) {
     case EntryType.Normal:
       // A new leader begins its term with an empty entry.
@@ -54,7 +55,10 @@ export function applyEntry(fsm: ApplyFsm, entry: Entry, stager: Stager): void {
       break
     case EntryType.ConfChange:
     case EntryType.ConfChangeV2:
-      // Raft itself acts on these; the engine holds nothing of them yet.
+      applyChangePeer(fsm, entry, stager)
+      // A region's own state is no traffic.
+      length = stager.batch.length
+      bytes = stager.batch.bytes
       break
     default:
       unreachable(entry.type)
@@ -77,8 +81,11 @@ function applyAdmin(fsm: ApplyFsm, command: AdminCommand): void {
     case AdminKind.CompactLog:
       applyCompactLog(fsm, command)
       break
+    case AdminKind.ChangePeer:
+      assert(false, `region ${fsm.id}: peers change in an entry of raft's own type`)
+      break
     default:
-      unreachable(command.kind)
+      unreachable(command)
   }
 }
 

@@ -5,12 +5,20 @@
  * INVARIANTS
  * - appliedIndex rises by one with each entry; the state on disk never shows half an entry.
  * - `region` is undefined before registration and after destruction; no entry is applied then.
+ * - Nothing is applied behind the entry that removed this replica.
  */
 import { assert } from '../base/assert.ts'
-import type { LogIndex, RegionId, Term } from '../base/ids.ts'
+import {
+  type LogIndex,
+  NO_ID,
+  type PeerId,
+  type RegionId,
+  type StoreId,
+  type Term,
+} from '../base/ids.ts'
 import type { Fsm } from '../batch-system/fsm.ts'
 import { Mailbox } from '../batch-system/mailbox.ts'
-import type { Region } from '../region/region.ts'
+import { peerById, peerOnStore, type Region } from '../region/region.ts'
 import { type ApplyState, encodeApplyState } from '../region/state.ts'
 import type { ApplyRejection, ApplyResult, ApplyTask } from './port.ts'
 
@@ -29,6 +37,10 @@ export class ApplyFsm implements Fsm<ApplyMessage> {
   readonly id: RegionId
   readonly mailbox = new Mailbox<ApplyMessage>(MAILBOX_CAPACITY)
   region: Region | undefined = undefined
+  /** The replica of this store. */
+  peerId: PeerId = NO_ID
+  /** It applied its own removal. */
+  isRemoved = false
   appliedIndex: LogIndex = 0
   appliedTerm: Term = 0
   /** The task in work and its next entry: a region that gives way goes on from here. */
@@ -48,14 +60,18 @@ export class ApplyFsm implements Fsm<ApplyMessage> {
     this.id = id
   }
 
-  become(region: Region, state: ApplyState): void {
+  become(region: Region, state: ApplyState, storeId: StoreId): void {
     assert(this.region === undefined, `region ${this.id} is registered once`)
     assert(region.id === this.id, `region ${region.id} is registered under its own id`)
     assert(
       state.truncatedIndex <= state.appliedIndex,
       `region ${this.id}: log truncated at ${state.truncatedIndex}, above applied ${state.appliedIndex}`,
     )
+    const self = peerOnStore(region, storeId)
+    assert(self !== undefined, `region ${this.id} has a peer on store ${storeId}`)
     this.region = region
+    this.peerId = self.id
+    this.isRemoved = false
     this.appliedIndex = state.appliedIndex
     this.appliedTerm = state.appliedTerm
     this.#truncatedIndex = state.truncatedIndex
@@ -74,6 +90,11 @@ export class ApplyFsm implements Fsm<ApplyMessage> {
     )
     this.#truncatedIndex = index
     this.#truncatedTerm = term
+  }
+
+  changeRegion(region: Region): void {
+    this.region = region
+    this.isRemoved = peerById(region, this.peerId) === undefined
   }
 
   becomeDestroyed(): void {

@@ -17,7 +17,7 @@
  */
 import { assert, unreachable } from '../base/assert.ts'
 import type { Clock, RoundScheduler } from '../base/clock.ts'
-import type { RegionId } from '../base/ids.ts'
+import type { RegionId, StoreId } from '../base/ids.ts'
 import type { PollHandler } from '../batch-system/fsm.ts'
 import { Poller } from '../batch-system/poller.ts'
 import type { KvEngine } from '../engine/port.ts'
@@ -34,6 +34,8 @@ import type { ApplyResult, ApplyTask, SnapshotPinned } from './port.ts'
 const UNSYNCED = { sync: false } as const
 
 export interface ApplyRunnerOptions {
+  /** Whose replicas these are. */
+  readonly storeId: StoreId
   readonly engine: Pick<KvEngine, 'newBatch' | 'write' | 'sync'>
   readonly clock: Clock
   readonly scheduler: RoundScheduler
@@ -168,7 +170,7 @@ export class ApplyRunner implements PollHandler<ApplyFsm, never> {
           fsm.position = 0
           return true
         case 'register':
-          fsm.become(m.region, m.state)
+          fsm.become(m.region, m.state, this.#options.storeId)
           break
         case 'snapshot':
           this.#pin(fsm, m.id)

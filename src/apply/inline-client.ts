@@ -8,7 +8,7 @@
 import { assert } from '../base/assert.ts'
 import type { Clock } from '../base/clock.ts'
 import { PolyraftError } from '../base/errors.ts'
-import type { RegionId } from '../base/ids.ts'
+import type { RegionId, StoreId } from '../base/ids.ts'
 import type { KvEngine } from '../engine/port.ts'
 import type { Region } from '../region/region.ts'
 import type { ApplyState } from '../region/state.ts'
@@ -17,6 +17,7 @@ import type { ApplyLimits } from './limits.ts'
 import type { ApplyClient, ApplyEvents, ApplyResult, ApplyTask, SnapshotPinned } from './port.ts'
 
 export interface InlineApplyOptions {
+  readonly storeId: StoreId
   readonly engine: Pick<KvEngine, 'newBatch' | 'write' | 'sync'>
   readonly clock: Clock
   readonly events: ApplyEvents
@@ -44,6 +45,7 @@ export class InlineApplyClient implements ApplyClient {
     this.#events = options.events
     this.#pumped = options.pumped ?? false
     this.#runner = new ApplyRunner({
+      storeId: options.storeId,
       engine: options.engine,
       clock: options.clock,
       scheduler: NO_SCHEDULER,
@@ -63,6 +65,13 @@ export class InlineApplyClient implements ApplyClient {
     assert(task.entries.length > 0, 'a task has entries')
     this.#queue(() => this.#runner.apply(task))
   }
+
+  applyLater(task: ApplyTask): void {
+    this.apply(task)
+  }
+
+  /** Nothing is held back here. */
+  hurry(): void {}
 
   snapshot(regionId: RegionId, id: number): void {
     this.#queue(() => this.#runner.pin(regionId, id))

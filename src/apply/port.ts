@@ -21,7 +21,7 @@ export interface ApplyTask {
 /** A deterministic refusal of a whole entry: the same on every replica. */
 export interface ApplyRejection {
   readonly index: LogIndex
-  readonly code: 'EpochNotMatch'
+  readonly code: 'EpochNotMatch' | 'InvalidChange'
 }
 
 export interface ApplyResult {
@@ -68,6 +68,13 @@ export interface ApplyClient {
   register(region: Region, state: ApplyState): void
   /** Queues into the round. */
   apply(task: ApplyTask): void
+  /**
+   * As apply(), for entries that nobody waits for, as on a follower: they may be held back for a
+   * few milliseconds, to share the work of later rounds.
+   */
+  applyLater(task: ApplyTask): void
+  /** Somebody waits for the region after all: what was held back goes with this round. */
+  hurry(regionId: RegionId): void
   /**
    * Builds a snapshot of the region as it is behind all tasks handed in so far, while later ones
    * are applied. Ends in one onSnapshot with this id.

@@ -39,7 +39,7 @@ const ENTRY_HEADER_BYTES = 21
 
 const RESULT_NUMBERS = 7
 const REJECTION_NUMBERS = 2
-const REJECTION_CODES = ['EpochNotMatch'] as const
+const REJECTION_CODES = ['EpochNotMatch', 'InvalidChange'] as const
 
 /** Where the calls of a round end up. */
 export interface RoundTarget {
@@ -61,6 +61,11 @@ export class RoundEncoder {
 
   get empty(): boolean {
     return this.#items.length === 0
+  }
+
+  /** Of the round so far. */
+  get bytes(): number {
+    return this.#bytes
   }
 
   register(region: Region, state: ApplyState): void {

@@ -21,6 +21,9 @@ export interface RoundScheduler {
   schedule(run: () => void): void
 }
 
+/** Calls `run` once, so much later; what it answers takes that back. */
+export type Later = (delayMs: number, run: () => void) => () => void
+
 /** Small generator (mulberry32) with a seed: good enough for time-outs and tests. */
 export function seededRandom(seed: number): Random {
   let state = seed >>> 0 || 0x9e3779b9

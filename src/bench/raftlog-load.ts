@@ -82,9 +82,12 @@ function figures(entries: number, seconds: number, histogram: Histogram): Figure
   }
 }
 
+/** What the load needs of a log. */
+export type LoadedLog = Pick<RaftLog, 'create' | 'write' | 'compact' | 'flush' | 'stats' | 'close'>
+
 /** A store's way of writing: one ready of a region on its way, rounds over all that are free. */
 export class Load {
-  readonly #log: RaftLog
+  readonly #log: LoadedLog
   readonly #case: Case
   readonly #histogram = newHistogram()
   readonly #data = Buffer.alloc(ENTRY_BYTES, 'e')
@@ -101,26 +104,36 @@ export class Load {
   #failure: Error | undefined = undefined
   entries = 0
 
-  static async open(one: Case, options: Partial<RaftLogOptions>): Promise<Load> {
+  static open(one: Case, options: Partial<RaftLogOptions>): Promise<Load> {
+    return Load.over(one, (events) =>
+      openRaftLog({
+        segmentBytes: SEGMENT_BYTES,
+        cacheBytes: 32 * MIB,
+        logger: silentLogger,
+        events,
+        ...(options as Pick<RaftLogOptions, 'dir' | 'fs' | 'writers'>),
+      }),
+    )
+  }
+
+  /** Over any log that tells of what it persisted. */
+  static async over(
+    one: Case,
+    open: (events: RaftLogOptions['events']) => Promise<LoadedLog>,
+  ): Promise<Load> {
     let load: Load | undefined
-    const log = await openRaftLog({
-      segmentBytes: SEGMENT_BYTES,
-      cacheBytes: 32 * MIB,
-      logger: silentLogger,
-      events: {
-        onPersisted: (region) => load!.#onPersisted(region),
-        onFailed: (error) => {
-          if (load === undefined) throw error
-          load.#fail(error)
-        },
+    const log = await open({
+      onPersisted: (region) => load!.#onPersisted(region),
+      onFailed: (error) => {
+        if (load === undefined) throw error
+        load.#fail(error)
       },
-      ...(options as Pick<RaftLogOptions, 'dir' | 'fs' | 'writers'>),
     })
     load = new Load(log, one)
     return load
   }
 
-  private constructor(log: RaftLog, one: Case) {
+  private constructor(log: LoadedLog, one: Case) {
     this.#log = log
     this.#case = one
     this.#nextIndex = new Float64Array(one.regions + 1).fill(6)
@@ -294,7 +307,8 @@ export class RocksLoad {
   }
 }
 
-function logKey(region: number, index: number): Buffer {
+/** Ordered by region, then by index; index 0 is the region's state. */
+export function logKey(region: number, index: number): Buffer {
   const key = Buffer.allocUnsafe(12)
   key.writeUInt32BE(region, 0)
   key.writeUInt32BE(Math.floor(index / 2 ** 32), 4)

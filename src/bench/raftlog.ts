@@ -1,8 +1,9 @@
 /**
  * Suite `raftlog`: appends that are fsynced; `raftlog recovery` and `raftlog churn`: see there.
  *
- * Each case runs in slices between those of two others on the same disk: the same log kept as keys of
- * RocksDB, and the bare limit, a loop that does nothing but write and fdatasync as many bytes as the
+ * Each case runs in slices between those of others on the same disk: the same log kept as keys of
+ * RocksDB, written by the calling thread and, as a store would have it, by a writer thread; and the
+ * bare limit, a loop that does nothing but write and fdatasync as many bytes as the
  * log had in a group, over a preallocated file. The `main thread` rows have a disk that answers at
  * once: what the log costs the poller. Operations are entries; latency is from write() to
  * onPersisted.
@@ -28,6 +29,7 @@ import {
   SEGMENT_BYTES,
 } from './raftlog-load.ts'
 import { runRecovery } from './raftlog-recovery.ts'
+import { RocksThreadLog } from './raftlog-rocks-thread.ts'
 import { BenchReport } from './report.ts'
 
 export interface RaftLogBenchOptions {
@@ -50,7 +52,7 @@ const CASES: readonly Case[] = [
   { regions: 1000, entriesPerReady: 1 },
   { regions: 10_000, entriesPerReady: 1 },
 ]
-/** 0 = on the calling thread, as RocksDB's writes are. */
+/** 0 = on the calling thread. Compared with RocksDB written there; the others with a thread's. */
 const WRITERS = [1, 2, 0] as const
 
 const MAIN_THREAD_CASES: readonly Case[] = [
@@ -114,27 +116,36 @@ async function runCase(
     loads.push({ writers, load, limit: new Limit(join(dir, `limit-${writers}`)) })
   }
   const rocks = await RocksLoad.open(one, join(dir, 'rocksdb'))
+  const threaded = await Load.over(one, (events) =>
+    RocksThreadLog.open(join(dir, 'rocksdb-thread'), events),
+  )
   for (let slice = 0; slice < SLICES; slice++) {
     for (const { load, limit } of loads) {
       await load.run(seconds / SLICES)
       limit.run(groupOf(load).bytes, seconds / SLICES)
     }
     rocks.run(seconds / SLICES)
+    await threaded.run(seconds / SLICES)
   }
-  const rocksdb = rocks.measured()
+  const inCaller = rocks.measured()
+  const inThread = threaded.measured()
   const name = `${one.regions} regions × ${one.entriesPerReady}`
   for (const each of loads) {
-    await reportLoad(each, name, rocksdb.opsPerSec, report)
+    const beside = each.writers === 0 ? inCaller : inThread
+    await reportLoad(each, name, beside.opsPerSec, report)
     each.limit.close()
   }
   await rocks.close()
-  report.add({
-    suite: 'raftlog',
-    case: name,
-    system: 'rocksdb',
-    ...rocksdb,
-    config: { synced: 'WAL, each round', entryBytes: ENTRY_BYTES },
-  })
+  await threaded.close()
+  for (const [writers, figures] of [inThread, inCaller].entries()) {
+    report.add({
+      suite: 'raftlog',
+      case: name,
+      system: 'rocksdb',
+      ...figures,
+      config: { writers: 1 - writers, synced: 'WAL, each round', entryBytes: ENTRY_BYTES },
+    })
+  }
 }
 
 async function reportLoad(

@@ -16,6 +16,8 @@ export class CachedRegion {
   readonly region: Region
   /** Believed leader: any peer until an answer tells better. */
   leader: Peer
+  /** Replicas in a row that were believed to lead, and named no leader. */
+  rotations = 0
 
   constructor(region: Region, leader: Peer) {
     this.region = region

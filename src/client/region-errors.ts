@@ -118,7 +118,10 @@ export class Learner {
     }
     const known = peerById(entry.region, leader.id)
     if (known === undefined || known.storeId !== leader.storeId) this.#cache.remove(entry)
-    else entry.leader = known
+    else {
+      entry.leader = known
+      entry.rotations = 0
+    }
     return reaction(Next.RetryNow, error)
   }
 
@@ -151,7 +154,10 @@ export class Learner {
 
   #rotateFrom(request: RawRequest, nowMs: number): void {
     const entry = this.#current(request)
-    if (entry !== undefined && entry.leader.id === request.peerId) this.rotate(entry, nowMs)
+    if (entry === undefined || entry.leader.id !== request.peerId) return
+    // All were asked: the region may live elsewhere by now, which PD knows.
+    if (++entry.rotations > entry.region.peers.length) this.#cache.remove(entry)
+    else this.rotate(entry, nowMs)
   }
 }
 

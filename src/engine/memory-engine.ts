@@ -135,6 +135,12 @@ export class MemoryEngine implements KvEngine {
     return this.getMany(cf, [key])[0]
   }
 
+  /** What a power failure at this moment would leave. */
+  getSynced(cf: ColumnFamily, key: Uint8Array): Buffer | undefined {
+    mustBeFamily(cf)
+    return this.#synced[cf]!.get(key as Buffer)
+  }
+
   getMany(cf: ColumnFamily, keys: readonly Uint8Array[]): (Buffer | undefined)[] {
     const tree = this.#tree(cf)
     return keys.map((key) => {

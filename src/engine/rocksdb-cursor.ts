@@ -12,7 +12,8 @@ import { nextChunk, openIterator } from './rocksdb-scan.ts'
 
 /** The chunk ends by bytes; this only bounds a chunk of tiny rows. */
 const ROWS_MAX = 4096
-const CHUNK_BYTES = 256 * 1024
+/** Rows become buffers on the calling thread: in pieces that do not hold it up. */
+const CHUNK_BYTES = 64 * 1024
 
 export class RocksCursor implements KvCursor {
   readonly #native: NativeBinding

@@ -5,6 +5,7 @@ import type {
   RegionHeartbeatResponse,
   RequestHeader,
   ResponseHeader,
+  WireChangePeer,
   WirePeer,
   WireRegion,
   WireRegionInfo,
@@ -13,6 +14,8 @@ import type {
 } from '../protocol/pd-messages.ts'
 import type { Peer, Region, RegionEpoch } from '../region/region.ts'
 import type {
+  ChangePeer,
+  ChangePeerType,
   DownPeer,
   RegionHeartbeat,
   RegionInfo,
@@ -114,6 +117,7 @@ export function storeFromWire(wire: WireStore): StoreMeta {
     startTimestamp: Math.max(0, wire.startTimestamp),
     lastHeartbeatMs: Math.max(0, Math.round(wire.lastHeartbeat / NANOS_PER_MS)),
     deployPath: wire.deployPath,
+    physicallyDestroyed: wire.physicallyDestroyed,
   }
 }
 
@@ -133,7 +137,7 @@ export function storeToWire(store: StoreMeta): WireStore {
     startTimestamp: store.startTimestamp,
     deployPath: store.deployPath,
     lastHeartbeat: store.lastHeartbeatMs * NANOS_PER_MS,
-    physicallyDestroyed: false,
+    physicallyDestroyed: store.physicallyDestroyed,
     nodeState: NODE_STATES[store.state],
   }
 }
@@ -204,23 +208,46 @@ export function heartbeatToWire(
 }
 
 export function orderFromWire(wire: RegionHeartbeatResponse): RegionOrder {
+  const { regionEpoch, changePeer, changePeerV2 } = wire
+  const changed = changePeer == null ? undefined : changeFromWire(changePeer)
   return {
     regionId: wire.regionId,
+    regionEpoch: regionEpoch == null ? undefined : epochOf(regionEpoch),
     targetPeer: maybePeerFromWire(wire.targetPeer),
+    changePeer: changed,
+    ...(changePeerV2 != null && { changePeerV2: changesFromWire(changePeerV2.changes) }),
     transferLeader: maybePeerFromWire(wire.transferLeader?.peer),
   }
 }
 
-export function orderToWire(
-  order: RegionOrder,
-  epoch: RegionEpoch | undefined,
-  header: ResponseHeader,
-): RegionHeartbeatResponse {
+function changeFromWire({ peer, changeType }: WireChangePeer): ChangePeer | undefined {
+  const changed = maybePeerFromWire(peer)
+  return changed && { peer: changed, changeType: changeType as ChangePeerType }
+}
+
+function changesFromWire(wire: readonly WireChangePeer[]): ChangePeer[] {
+  return wire.map(changeFromWire).filter((change) => change !== undefined)
+}
+
+function changeToWire({ peer, changeType }: ChangePeer): WireChangePeer {
+  return { peer: peerToWire(peer), changeType }
+}
+
+function epochOf({ confVer, version }: RegionEpoch): RegionEpoch {
+  return { confVer, version }
+}
+
+export function orderToWire(order: RegionOrder, header: ResponseHeader): RegionHeartbeatResponse {
+  const { regionEpoch, changePeer, changePeerV2 } = order
   return {
     header,
     regionId: order.regionId,
-    regionEpoch: epoch && { confVer: epoch.confVer, version: epoch.version },
+    regionEpoch: regionEpoch && epochOf(regionEpoch),
     targetPeer: order.targetPeer && peerToWire(order.targetPeer),
+    changePeer: changePeer && changeToWire(changePeer),
+    ...(changePeerV2 !== undefined && {
+      changePeerV2: { changes: changePeerV2.map(changeToWire) },
+    }),
     transferLeader: order.transferLeader && {
       peer: peerToWire(order.transferLeader),
       peers: [],

@@ -9,14 +9,25 @@ import { errorMessage, PolyraftError } from '../base/errors.ts'
 import type { ClusterId, RegionId, StoreId } from '../base/ids.ts'
 import type { Logger } from '../base/logger.ts'
 import type { Region } from '../region/region.ts'
+import type { PeerCommand } from './checkers/peer-command.ts'
+import { Coordinator } from './coordinator.ts'
 import { IdAllocator } from './id-allocator.ts'
+import type { EndedOperator, Operator } from './operators/operator.ts'
 import { type BootstrapPlan, mustBeValidPlan, planIdCount, planRegions } from './plan.ts'
-import type { RegionHeartbeat, RegionOrder, StoreMeta, StoreStats } from './port.ts'
+import {
+  type RegionHeartbeat,
+  type RegionOrder,
+  type StoreMeta,
+  StoreState,
+  type StoreStats,
+} from './port.ts'
 import * as records from './records.ts'
 import type { HeartbeatResult, RegionRecord } from './region-tree.ts'
+import { type ScheduleConfig, scheduleConfig } from './schedule-config.ts'
 import { Serial } from './serial.ts'
-import { mustBeFirstRegion, PdState, type StoreRecord } from './state.ts'
+import { mustBeFirstRegion, PdState } from './state.ts'
 import type { PdStorage, PdWrite } from './storage.ts'
+import type { StoreRecord } from './store-table.ts'
 import { type Timestamp, TimestampOracle } from './tso.ts'
 
 export interface PdCoreOptions {
@@ -25,7 +36,11 @@ export interface PdCoreOptions {
   readonly random: Random
   readonly logger: Logger
   readonly plan?: BootstrapPlan | undefined
+  readonly schedule?: Partial<ScheduleConfig> | undefined
 }
+
+/** How often it is written down when the stores were heard last. */
+const NOTE_HEARD_MS = 60_000
 
 export type OrderSink = (order: RegionOrder) => void
 
@@ -35,11 +50,15 @@ export class PdCore {
   readonly #clock: Clock
   readonly #logger: Logger
   readonly #plan: BootstrapPlan | undefined
+  readonly #schedule: ScheduleConfig
+  readonly #coordinator: Coordinator
   readonly #ids: IdAllocator
   readonly #tso: TimestampOracle
   readonly #serial = new Serial()
   /** Way to each store that leads a region, by its latest heartbeat. */
   readonly #sinks = new Map<StoreId, OrderSink>()
+  #heardNotedAtMs: number
+  readonly #burying = new Set<StoreId>()
   readonly #counters = { accepted: 0, refused: 0, storeHeartbeats: 0, orders: 0, timestamps: 0 }
 
   private constructor(state: PdState, options: PdCoreOptions) {
@@ -51,6 +70,16 @@ export class PdCore {
     this.#plan = options.plan
     this.#ids = new IdAllocator(storage, state.idWindowEnd)
     this.#tso = new TimestampOracle(storage, clock, logger, state.tsoSaved)
+    this.#schedule = scheduleConfig(options.schedule)
+    this.#heardNotedAtMs = clock.monotonicMs()
+    this.#coordinator = new Coordinator({
+      state,
+      config: this.#schedule,
+      clock,
+      logger,
+      allocate: (count) => this.#ids.allocate(count),
+      send: (order) => this.sendOrder(order),
+    })
   }
 
   static async open(options: PdCoreOptions): Promise<PdCore> {
@@ -58,6 +87,7 @@ export class PdCore {
     if (plan !== undefined) mustBeValidPlan(plan)
     const state = new PdState()
     for (const [key, value] of storage.entries()) state.load(key, value)
+    state.resume(options.clock.monotonicMs())
     if (state.clusterId === 0) {
       const clusterId = randomClusterId(options.random)
       await storage.put([records.clusterWrite({ clusterId, maxPeerCount: state.maxPeerCount })])
@@ -121,7 +151,7 @@ export class PdCore {
       const record = { storeId: store.id, regionId: region.id }
       const writes = [records.storeWrite(meta), records.regionWrite(region)]
       await this.#storage.put([...writes, records.bootstrapWrite(record)])
-      this.#state.putStore(meta)
+      this.#state.stores.put(meta, this.#clock.monotonicMs())
       this.#state.regions.load(region)
       this.#state.bootstrap = record
       this.#logger.info({ storeId: store.id, regionId: region.id }, 'bootstrapped')
@@ -139,7 +169,7 @@ export class PdCore {
       if (this.#plan === undefined) this.#state.mustBeBootstrapped()
       const meta = this.#state.admitStore(store, this.#ids.last)
       await this.#storage.put([records.storeWrite(meta)])
-      this.#state.putStore(meta)
+      this.#state.stores.put(meta, this.#clock.monotonicMs())
       await this.#maybeBootstrapByPlan()
     })
   }
@@ -149,12 +179,26 @@ export class PdCore {
   }
 
   stores(): StoreRecord[] {
-    return [...this.#state.stores.values()].sort((a, b) => a.meta.id - b.meta.id)
+    return [...this.#state.stores.all()].sort((a, b) => a.meta.id - b.meta.id)
+  }
+
+  /**
+   * Takes a store out of the cluster: its peers move to others, and once none is left it is gone for
+   * good. Physically destroyed: its data is lost, so nobody waits for it any more.
+   */
+  removeStore(storeId: StoreId, physicallyDestroyed: boolean): Promise<void> {
+    return this.#serial.run(async () => {
+      const meta = this.#state.stores.removal(storeId, physicallyDestroyed)
+      if (meta === undefined) return
+      await this.#storage.put([records.storeWrite(meta)])
+      this.#state.stores.change(meta)
+      this.#logger.info({ storeId, physicallyDestroyed }, 'a store is being removed')
+    })
   }
 
   storeHeartbeat(stats: StoreStats): void {
     this.#state.mustBeBootstrapped()
-    this.#state.applyStoreHeartbeat(stats, this.#clock.wallMs())
+    this.#state.stores.heartbeat(stats, this.#clock.wallMs(), this.#clock.monotonicMs())
     this.#counters.storeHeartbeats++
   }
 
@@ -170,8 +214,9 @@ export class PdCore {
     if (result.changed || result.removed.length > 0) {
       const writes = result.removed.map(records.regionDelete)
       writes.push(records.regionWrite(heartbeat.region))
-      this.#putBehind(writes)
+      this.#putBehind(writes, 'cannot store a region')
     }
+    this.#coordinator.onHeartbeat(this.#state.regions.get(heartbeat.region.id)!)
     return result
   }
 
@@ -207,12 +252,60 @@ export class PdCore {
 
   /** Passes an order to the region's leader; false when it has none that PD can reach. */
   sendOrder(order: RegionOrder): boolean {
-    const leader = this.#state.regions.get(order.regionId)?.leader
+    const record = this.#state.regions.get(order.regionId)
+    const leader = record?.leader
     const sink = leader && this.#sinks.get(leader.storeId)
     if (sink === undefined) return false
-    sink({ ...order, targetPeer: order.targetPeer ?? leader })
+    sink({
+      ...order,
+      regionEpoch: order.regionEpoch ?? record?.region.epoch,
+      targetPeer: order.targetPeer ?? leader,
+    })
     this.#counters.orders++
     return true
+  }
+
+  get schedule(): ScheduleConfig {
+    return this.#schedule
+  }
+
+  operators(): Operator[] {
+    return [...this.#coordinator.operators.all()].sort((a, b) => a.regionId - b.regionId)
+  }
+
+  operatorOf(regionId: RegionId): Operator | EndedOperator | undefined {
+    const { operators } = this.#coordinator
+    return operators.get(regionId) ?? operators.ended(regionId)
+  }
+
+  regionCountOn(storeId: StoreId): number {
+    return this.#state.regions.regionsOn(storeId).size
+  }
+
+  monotonicMs(): number {
+    return this.#clock.monotonicMs()
+  }
+
+  /** Rejects with NotFound or InvalidArgument, saying what is wrong with it. */
+  async startOperator(command: PeerCommand): Promise<Operator> {
+    this.#state.mustBeBootstrapped()
+    return this.#coordinator.command(command)
+  }
+
+  cancelOperator(regionId: RegionId): void {
+    this.#coordinator.cancel(regionId)
+  }
+
+  /** A step of the patrol: whoever runs PD calls it a few times a second. */
+  tick(): void {
+    if (!this.bootstrapped || !this.healthy) return
+    this.#coordinator.tick()
+    for (const storeId of this.#coordinator.emptied()) this.#bury(storeId)
+    const nowMs = this.#clock.monotonicMs()
+    if (nowMs - this.#heardNotedAtMs < NOTE_HEARD_MS) return
+    this.#heardNotedAtMs = nowMs
+    const heard = this.#state.stores.heard(this.#clock.wallMs())
+    this.#putBehind([records.heardWrite(heard)], 'cannot note when stores were heard')
   }
 
   metrics(): Record<string, number> {
@@ -226,6 +319,11 @@ export class PdCore {
       pd_region_heartbeats_refused: this.#counters.refused,
       pd_store_heartbeats: this.#counters.storeHeartbeats,
       pd_orders: this.#counters.orders,
+      pd_operators: this.#coordinator.operators.size,
+      pd_operators_started: this.#coordinator.operators.counters.started,
+      pd_operators_finished: this.#coordinator.operators.counters.success,
+      pd_operators_cancelled: this.#coordinator.operators.counters.cancel,
+      pd_operators_timed_out: this.#coordinator.operators.counters.timeout,
       pd_timestamps: this.#counters.timestamps,
     }
     for (const [name, value] of Object.entries(this.#storage.stats())) {
@@ -252,7 +350,7 @@ export class PdCore {
 
   async #maybeBootstrapByPlan(): Promise<void> {
     const plan = this.#plan
-    const stores = this.#state.liveStoreIds()
+    const stores = this.#state.stores.presentIds()
     if (plan === undefined || this.bootstrapped || stores.length < plan.stores) return
     const count = planIdCount(plan, stores.length)
     const lastId = await this.#ids.allocate(count)
@@ -274,9 +372,27 @@ export class PdCore {
     this.#logger.info({ stores, regions: regions.length }, 'bootstrapped by plan')
   }
 
-  #putBehind(writes: readonly PdWrite[]): void {
+  /** It stays in the list until its new state is durable. */
+  #bury(storeId: StoreId): void {
+    if (this.#burying.has(storeId)) return
+    this.#burying.add(storeId)
+    this.#serial
+      .run(async () => {
+        const { meta } = this.#state.stores.get(storeId)!
+        const gone = { ...meta, state: StoreState.Tombstone, physicallyDestroyed: false }
+        await this.#storage.put([records.storeWrite(gone)])
+        this.#state.stores.change(gone)
+        this.#logger.info({ storeId }, 'a store was removed: no region has a peer on it')
+      })
+      .catch((error: unknown) => {
+        this.#logger.error({ storeId, error: errorMessage(error) }, 'cannot remove a store')
+      })
+      .finally(() => this.#burying.delete(storeId))
+  }
+
+  #putBehind(writes: readonly PdWrite[], trouble: string): void {
     this.#storage.put(writes).catch((error: unknown) => {
-      this.#logger.error({ error: errorMessage(error) }, 'cannot store a region')
+      this.#logger.error({ error: errorMessage(error) }, trouble)
     })
   }
 }

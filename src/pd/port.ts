@@ -1,6 +1,6 @@
 /** The placement driver as a store or a client sees it, in process or over gRPC. */
 import type { ClusterId, RegionId, StoreId } from '../base/ids.ts'
-import type { Peer, Region } from '../region/region.ts'
+import type { Peer, Region, RegionEpoch } from '../region/region.ts'
 
 export const StoreState = { Up: 0, Offline: 1, Tombstone: 2 } as const
 export type StoreState = (typeof StoreState)[keyof typeof StoreState]
@@ -20,6 +20,8 @@ export interface StoreMeta {
   /** Unix milliseconds of the last heartbeat; 0 = never. (The wire has nanoseconds.) */
   readonly lastHeartbeatMs: number
   readonly deployPath: string
+  /** Somebody said that its data is gone: its address is free, its peers are replaced at once. */
+  readonly physicallyDestroyed: boolean
 }
 
 export interface StoreStats {
@@ -67,10 +69,25 @@ export interface RegionHeartbeat {
   readonly intervalEndS: number
 }
 
-/** An order of PD to a leader; orders come with later features and are ignored when unknown. */
+/** As in eraftpb.ConfChangeType. AddNode of a learner promotes it. */
+export const ChangePeerType = { AddNode: 0, RemoveNode: 1, AddLearnerNode: 2 } as const
+export type ChangePeerType = (typeof ChangePeerType)[keyof typeof ChangePeerType]
+
+export interface ChangePeer {
+  readonly peer: Peer
+  readonly changeType: ChangePeerType
+}
+
+/** An order of PD to the leader of a region; one of a kind that is not known is ignored. */
 export interface RegionOrder {
   readonly regionId: RegionId
+  /** What the order was made for: it is void once the region's is another one. */
+  readonly regionEpoch: RegionEpoch | undefined
+  /** The leader, as PD knows it. */
   readonly targetPeer: Peer | undefined
+  readonly changePeer: ChangePeer | undefined
+  /** Several changes at once, through the joint state; none: leave it. */
+  readonly changePeerV2?: readonly ChangePeer[] | undefined
   readonly transferLeader: Peer | undefined
 }
 

@@ -5,7 +5,9 @@
  *   ids            u8 1 | u64 last id of the reserved window
  *   tso            u8 1 | u64 physical ms that no timestamp reached yet
  *   bootstrap      u8 1 | u64 store | u64 region   (0 | 0 = bootstrapped by plan)
+ *   heard          u8 1 | u64 now ms | u32 n | n × (u64 store | u64 last heartbeat ms)
  *   store/<id>     u8 1 | u64 id | u8 state | u64 start s | 5 texts | u32 n | n × (text | text)
+ *                  state: 0 up, 1 offline, 2 tombstone, 3 offline and physically destroyed
  *   region/<id>    u8 1 | region
  *   initial/<id>   u8 1 | u32 n | n × region       regions that the plan gave to store <id>
  */
@@ -14,15 +16,17 @@ import { PolyraftError } from '../base/errors.ts'
 import type { ClusterId, RegionId, StoreId } from '../base/ids.ts'
 import type { Region } from '../region/region.ts'
 import { readRegion, writeRegion } from '../region/state.ts'
-import type { StoreMeta, StoreState } from './port.ts'
+import { type StoreMeta, StoreState } from './port.ts'
 import type { PdWrite } from './storage.ts'
 
 const VERSION = 1
+const DESTROYED = 3
 
 export const CLUSTER_KEY = 'cluster'
 export const IDS_KEY = 'ids'
 export const TSO_KEY = 'tso'
 export const BOOTSTRAP_KEY = 'bootstrap'
+export const HEARD_KEY = 'heard'
 export const STORE_PREFIX = 'store/'
 export const REGION_PREFIX = 'region/'
 export const INITIAL_PREFIX = 'initial/'
@@ -89,8 +93,34 @@ export function decodeBootstrap(bytes: Buffer): BootstrapRecord {
   }))
 }
 
+/** When PD last heard of its stores, and when it wrote that down; unix milliseconds. */
+export interface HeardRecord {
+  readonly nowMs: number
+  readonly stores: ReadonlyMap<StoreId, number>
+}
+
+export function heardWrite({ nowMs, stores }: HeardRecord): PdWrite {
+  const writer = begin(256).u64(nowMs).u32(stores.size)
+  for (const [storeId, heardMs] of stores) writer.u64(storeId).u64(heardMs)
+  return { key: HEARD_KEY, value: writer.take() }
+}
+
+export function decodeHeard(bytes: Buffer): HeardRecord {
+  return read(bytes, 'PD record heard', (reader) => {
+    const nowMs = reader.u64()
+    const stores = new Map<StoreId, number>()
+    for (let left = reader.u32(); left > 0; left--) {
+      const storeId = reader.u64()
+      stores.set(storeId, reader.u64())
+    }
+    return { nowMs, stores }
+  })
+}
+
 export function storeWrite(store: StoreMeta): PdWrite {
-  const writer = begin(256).u64(store.id).u8(store.state).u64(store.startTimestamp)
+  const destroyed = store.physicallyDestroyed && store.state === StoreState.Offline
+  const state = destroyed ? DESTROYED : store.state
+  const writer = begin(256).u64(store.id).u8(state).u64(store.startTimestamp)
   writer.text(store.address).text(store.peerAddress).text(store.statusAddress)
   writer.text(store.version).text(store.deployPath)
   const labels = Object.entries(store.labels)
@@ -108,20 +138,25 @@ function readLabels(reader: ByteReader): Record<string, string> {
   return labels
 }
 
-/** The time of the last heartbeat is not stored: after a restart it is unknown. */
+/** Without the time of the last heartbeat, which the record `heard` has. */
 export function decodeStore(key: string, bytes: Buffer): StoreMeta {
-  return read(bytes, `PD record ${key}`, (reader) => ({
-    id: reader.u64(),
-    state: reader.u8() as StoreState,
-    startTimestamp: reader.u64(),
-    address: reader.text(),
-    peerAddress: reader.text(),
-    statusAddress: reader.text(),
-    version: reader.text(),
-    deployPath: reader.text(),
-    labels: readLabels(reader),
-    lastHeartbeatMs: 0,
-  }))
+  return read(bytes, `PD record ${key}`, (reader) => {
+    const id = reader.u64()
+    const state = reader.u8()
+    return {
+      id,
+      state: state === DESTROYED ? StoreState.Offline : (state as StoreState),
+      physicallyDestroyed: state === DESTROYED,
+      startTimestamp: reader.u64(),
+      address: reader.text(),
+      peerAddress: reader.text(),
+      statusAddress: reader.text(),
+      version: reader.text(),
+      deployPath: reader.text(),
+      labels: readLabels(reader),
+      lastHeartbeatMs: 0,
+    }
+  })
 }
 
 export function regionWrite(region: Region): PdWrite {

@@ -16,8 +16,7 @@ type Call = ServerDuplexStream<RegionHeartbeatRequest, RegionHeartbeatResponse>
 export function serveRegionHeartbeats(core: PdCore, logger: Logger, call: Call): void {
   let attached: StoreId = NO_ID
   const sink: OrderSink = (order) => {
-    const epoch = core.regionById(order.regionId)?.region.epoch
-    call.write(orderToWire(order, epoch, okHeader(core.clusterId)))
+    call.write(orderToWire(order, okHeader(core.clusterId)))
   }
   const detach = (): void => core.detachStore(attached, sink)
 
@@ -71,6 +70,7 @@ function answerRefusal(
     regionId: request.region?.id ?? NO_ID,
     regionEpoch: undefined,
     targetPeer: undefined,
+    changePeer: undefined,
     transferLeader: undefined,
   })
 }

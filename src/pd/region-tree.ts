@@ -9,10 +9,11 @@
 import { createRequire } from 'node:module'
 import type sortedBTree from 'sorted-btree'
 import { compareBytes, printableKey } from '../base/bytes.ts'
-import type { RegionId } from '../base/ids.ts'
+import type { RegionId, StoreId } from '../base/ids.ts'
 import type { Peer } from '../region/region.ts'
 import { type Region, regionContains, sameEpoch } from '../region/region.ts'
 import type { DownPeer, RegionHeartbeat, RegionInfo } from './port.ts'
+import { StoreIndex } from './store-index.ts'
 
 // CommonJS: loaders disagree on where an import of it has the class, require does not.
 const { default: BTree } = createRequire(import.meta.url)('sorted-btree') as typeof sortedBTree
@@ -74,6 +75,7 @@ function endsBy(region: Region, key: Uint8Array): boolean {
 export class RegionTree {
   readonly #byId = new Map<RegionId, RegionRecord>()
   readonly #byStart = new BTree<Buffer, RegionRecord>(undefined, compareBytes)
+  readonly #byStore = new StoreIndex()
 
   get size(): number {
     return this.#byId.size
@@ -85,6 +87,15 @@ export class RegionTree {
 
   all(): IterableIterator<RegionRecord> {
     return this.#byStart.values()
+  }
+
+  /** Regions with a peer there; the set changes as they do. */
+  regionsOn(storeId: StoreId): ReadonlySet<RegionId> {
+    return this.#byStore.regionsOn(storeId)
+  }
+
+  leadersOn(storeId: StoreId): number {
+    return this.#byStore.leadersOn(storeId)
   }
 
   find(key: Uint8Array): RegionRecord | undefined {
@@ -147,14 +158,21 @@ export class RegionTree {
   }
 
   #put(record: RegionRecord): void {
-    this.#remove(record.region.id)
-    this.#byId.set(record.region.id, record)
-    this.#byStart.set(record.region.startKey, record)
+    const { id, startKey } = record.region
+    const before = this.#byId.get(id)
+    if (before === undefined) this.#byStore.add(record)
+    else {
+      this.#byStore.replace(before, record)
+      if (!before.region.startKey.equals(startKey)) this.#byStart.delete(before.region.startKey)
+    }
+    this.#byId.set(id, record)
+    this.#byStart.set(startKey, record)
   }
 
   #remove(regionId: RegionId): void {
     const record = this.#byId.get(regionId)
     if (record === undefined) return
+    this.#byStore.remove(record)
     this.#byId.delete(regionId)
     this.#byStart.delete(record.region.startKey)
   }

@@ -1,23 +1,51 @@
-/** Bodies of the answers that tell clients where regions are. */
+/** Bodies of the answers that tell clients where regions are, and where they are going. */
 import { printableKey } from '../base/bytes.ts'
 import { PolyraftError } from '../base/errors.ts'
-import type {
-  BatchScanRegionsRequest,
-  BatchScanRegionsResponse,
-  QueryRegionRequest,
-  QueryRegionResponse,
-  ScanRegionsRequest,
-  ScanRegionsResponse,
-  WireRegionInfo,
+import type { RegionId } from '../base/ids.ts'
+import {
+  type BatchScanRegionsRequest,
+  type BatchScanRegionsResponse,
+  type GetOperatorResponse,
+  OperatorStatus,
+  type QueryRegionRequest,
+  type QueryRegionResponse,
+  type ScanRegionsRequest,
+  type ScanRegionsResponse,
+  type WireRegionInfo,
 } from '../protocol/pd-messages.ts'
 import { NO_REGION_INFO, regionInfoToWire, regionToWire } from './convert.ts'
 import type { PdCore } from './core.ts'
+import { Operator } from './operators/operator.ts'
 import { firstGap, type RegionRecord } from './region-tree.ts'
+
+const STATUS_OF_OUTCOME = {
+  success: OperatorStatus.Success,
+  timeout: OperatorStatus.Timeout,
+  cancel: OperatorStatus.Cancel,
+} as const
 
 const NO_LEADER = { id: 0, storeId: 0, role: 0 } as const
 
 export function regionBody(record: RegionRecord | undefined): WireRegionInfo {
   return record === undefined ? NO_REGION_INFO : regionInfoToWire(record)
+}
+
+export function operatorBody(
+  core: PdCore,
+  regionId: RegionId,
+): Omit<GetOperatorResponse, 'header'> {
+  const found = core.operatorOf(regionId)
+  if (found === undefined) {
+    throw new PolyraftError('NotFound', `PD knows of no operator for region ${regionId}`)
+  }
+  const running = found instanceof Operator
+  const operator = running ? found : found.operator
+  return {
+    regionId,
+    desc: Buffer.from(operator.reason),
+    status: running ? OperatorStatus.Running : STATUS_OF_OUTCOME[found.outcome],
+    kind: Buffer.from(operator.origin === 'admin' ? 'admin' : 'replica'),
+  }
 }
 
 /** Clients index the id lists by their keys' positions: a key without a region gets the id 0. */

@@ -6,16 +6,21 @@ import { makeDataDir } from '../base/data-dir.ts'
 import { errorMessage, PolyraftError } from '../base/errors.ts'
 import { GRPC_MESSAGE_BYTES_MAX } from '../base/limits.ts'
 import type { Logger } from '../base/logger.ts'
+import { adminMethods } from '../protocol/admin-services.ts'
 import { addHealthService } from '../protocol/health.ts'
 import type { WireMember } from '../protocol/pd-messages.ts'
 import { metaStorageMethods, pdMethods } from '../protocol/pd-services.ts'
+import { adminService } from './admin-service.ts'
 import { PdCore } from './core.ts'
 import { FilePdStorage } from './file-storage.ts'
 import type { BootstrapPlan } from './plan.ts'
+import type { ScheduleConfig } from './schedule-config.ts'
 import { metaStorageService, pdService } from './service.ts'
 
 /** Clients read 0 as "no leader". */
 const MEMBER_ID = 1
+/** Between two steps of the patrol over regions and operators. */
+const TICK_MS = 500
 /** How long open calls may go on at close before they are cut off. */
 const SHUTDOWN_GRACE_MS = 200
 
@@ -34,6 +39,7 @@ export interface PdOptions {
   /** host:port that clients are told; the listening one by default. */
   readonly advertiseClientAddr?: string | undefined
   readonly plan?: BootstrapPlan | undefined
+  readonly schedule?: Partial<ScheduleConfig> | undefined
   /** Takes the data directory for this process; the result gives it back. */
   readonly lock?: ((dir: string) => Promise<() => void | Promise<void>>) | undefined
   readonly credentials?: ServerCredentials | undefined
@@ -93,6 +99,7 @@ class PdGrpcServer implements PdServer {
   readonly #options: PdOptions
   readonly #unlock: (() => void | Promise<void>) | undefined
   #closing: Promise<void> | undefined
+  #ticks: NodeJS.Timeout | undefined
 
   constructor(core: PdCore, options: PdOptions, unlock: (() => void | Promise<void>) | undefined) {
     this.service = core
@@ -104,12 +111,18 @@ class PdGrpcServer implements PdServer {
     const member = (): WireMember => this.#member()
     this.#server.addService(pdMethods, pdService({ core, logger, member }))
     this.#server.addService(metaStorageMethods, metaStorageService(core))
+    this.#server.addService(adminMethods, adminService(core))
     addHealthService(this.#server, () => core.healthy)
   }
 
   async listen(): Promise<void> {
     const { clientAddr, credentials } = this.#options
     await mustBeFree(clientAddr)
+    await this.#bind(clientAddr, credentials)
+    this.#ticks = setInterval(() => this.service.tick(), TICK_MS)
+  }
+
+  #bind(clientAddr: string, credentials: ServerCredentials | undefined): Promise<void> {
     return new Promise((resolve, reject) => {
       const secure = credentials ?? ServerCredentials.createInsecure()
       this.#server.bindAsync(clientAddr, secure, (error, port) => {
@@ -132,6 +145,7 @@ class PdGrpcServer implements PdServer {
   }
 
   async #close(): Promise<void> {
+    clearInterval(this.#ticks)
     await this.#shutdown()
     await this.service.close()
     await this.#unlock?.()

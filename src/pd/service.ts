@@ -19,7 +19,7 @@ import type { PdCore } from './core.ts'
 import { readInitialRegions } from './meta-storage.ts'
 import { serveRegionHeartbeats } from './region-heartbeat-service.ts'
 import * as routing from './routing-service.ts'
-import { unknownStore } from './state.ts'
+import { unknownStore } from './store-table.ts'
 import { clusterMismatch, errorHeader, okHeader } from './wire-errors.ts'
 
 export interface PdServiceOptions {
@@ -60,6 +60,9 @@ export function pdService(options: PdServiceOptions): UntypedServiceImplementati
       core,
       (request) => routing.batchScanRegions(core, request),
       true,
+    ),
+    getOperator: checked<pb.GetOperatorRequest, pb.GetOperatorResponse>(({ regionId }) =>
+      routing.operatorBody(core, regionId),
     ),
     queryRegion: bidi<pb.QueryRegionRequest, pb.QueryRegionResponse>(core, logger, (request) =>
       routing.queryRegion(core, request),
@@ -191,7 +194,7 @@ async function answerOf<Q, R extends pb.HeaderResponse>(
   }
 }
 
-function unary<Q, R extends pb.HeaderResponse>(
+export function unary<Q, R extends pb.HeaderResponse>(
   core: PdCore,
   handler: Handler<Q, R>,
   check: boolean,

@@ -8,7 +8,9 @@
 import type { ApplyResult } from '../apply/port.ts'
 import type { LogIndex, PeerId, ReadyNumber, StoreId } from '../base/ids.ts'
 import type { RawRequest } from '../protocol/raw.ts'
+import type { RegionEpoch } from '../region/region.ts'
 import type { RaftEnvelope } from '../transport/port.ts'
+import type { PdOrder } from './on-order.ts'
 import type { BuiltSnapshot } from './on-snapshot.ts'
 import type { InstallPhase } from './snapshot-install.ts'
 
@@ -27,6 +29,9 @@ export const PeerTag = {
   SnapshotSent: 12,
   SnapshotArrived: 13,
   SnapshotInstall: 14,
+  PdOrder: 15,
+  Removed: 16,
+  Cleared: 17,
 } as const
 
 export type PeerSignal =
@@ -52,6 +57,11 @@ export type PeerSignal =
   /** A snapshot message whose files are all here. */
   | { readonly tag: typeof PeerTag.SnapshotArrived; readonly envelope: RaftEnvelope }
   | { readonly tag: typeof PeerTag.SnapshotInstall; readonly phase: InstallPhase }
+  | { readonly tag: typeof PeerTag.PdOrder; readonly order: PdOrder }
+  /** The region has not had this peer any more since `epoch`, somebody says who knows. */
+  | { readonly tag: typeof PeerTag.Removed; readonly peerId: PeerId; readonly epoch: RegionEpoch }
+  /** Of a peer that is being destroyed: its data is gone. */
+  | { readonly tag: typeof PeerTag.Cleared }
 
 export type PeerMessage = RawRequest | PeerSignal
 
@@ -59,4 +69,5 @@ export const TICK: PeerSignal = { tag: PeerTag.Tick }
 export const TRANSFER_AWAY: PeerSignal = { tag: PeerTag.TransferAway }
 export const CAMPAIGN: PeerSignal = { tag: PeerTag.Campaign }
 export const HEARTBEAT_PD: PeerSignal = { tag: PeerTag.HeartbeatPd }
+export const CLEARED: PeerSignal = { tag: PeerTag.Cleared }
 export const RAFT_LOG_GC: PeerSignal = { tag: PeerTag.RaftLogGc, forcedIndex: 0 }

@@ -17,4 +17,12 @@ export class PeerMetrics {
   committedEntries = 0
   appliedEntries = 0
   compactedEntries = 0
+  peersCreated = 0
+  peersInitialised = 0
+  peersDestroyed = 0
+  peerChangesProposed = 0
+  peerChangesApplied = 0
+  ordersTaken = 0
+  ordersRefused = 0
+  tombstoneMessagesSent = 0
 }

@@ -2,7 +2,10 @@
 import type { ApplyResult } from '../apply/port.ts'
 import { assert } from '../base/assert.ts'
 import { OK_RESPONSE, regionErrorResponse } from '../protocol/raw.ts'
+import { peerById } from '../region/region.ts'
+import { onChangePeerResult } from './admin/change-peer.ts'
 import { evictableIndex, onCompactLogResult } from './admin/compact-log.ts'
+import { becomeDestroying } from './destroy.ts'
 import { runConfirmedReads } from './on-read.ts'
 import type { Peer } from './peer.ts'
 import type { Proposal } from './proposal-queue.ts'
@@ -22,10 +25,17 @@ export function onApplied(peer: Peer, result: ApplyResult): void {
   peer.appliedTerm = result.appliedTerm
   peer.traffic.keysWritten += result.writtenKeys
   peer.traffic.bytesWritten += result.writtenBytes
+  if (peer.changes.length > 0) {
+    onChangePeerResult(peer, appliedIndex, (index) => isRejected(result, index))
+  }
   peer.raft.advanceApplyTo(appliedIndex)
   for (let p = peer.proposals.takeApplied(appliedIndex); p !== undefined; ) {
     answerProposal(peer, p, result)
     p = peer.proposals.takeApplied(appliedIndex)
+  }
+  if (peerById(peer.region, peer.self.id) === undefined) {
+    becomeDestroying(peer, 'it applied its own removal')
+    return
   }
   if (peer.reads.hasConfirmed) runConfirmedReads(peer)
   if (result.truncatedIndex !== undefined) onCompactLogResult(peer, result.truncatedIndex)
@@ -33,7 +43,11 @@ export function onApplied(peer: Peer, result: ApplyResult): void {
 }
 
 function answerProposal(peer: Peer, proposal: Proposal, result: ApplyResult): void {
-  const rejected = result.rejections.some(({ index }) => index === proposal.index)
+  const rejected = isRejected(result, proposal.index)
   const response = rejected ? regionErrorResponse(epochNotMatch(peer.region)) : OK_RESPONSE
   for (const request of proposal.requests) peer.answer(request, response)
+}
+
+function isRejected({ rejections }: ApplyResult, index: number): boolean {
+  return rejections.some((rejection) => rejection.index === index)
 }

@@ -1,15 +1,27 @@
-/** A message of another peer of the region. */
+/**
+ * A message of another peer of the region. Who is a member depends on who you ask, while membership
+ * changes: the higher conf_ver is right, since it saw all that the lower one saw.
+ *
+ *   sender unknown here, its conf_ver is not lower   we are behind: it counts, and is remembered
+ *   sender unknown here, its conf_ver is lower       it was removed: told so when it asks for votes
+ *   meant for another peer of this store             a later one: ours was removed; an earlier: stale
+ */
+import { newMessage } from '../raft/message.ts'
 import { MessageType } from '../raft/types.ts'
 import { peerById } from '../region/region.ts'
 import type { RaftEnvelope } from '../transport/port.ts'
+import { becomeDestroying } from './destroy.ts'
 import { leavesUnanswered } from './disk-full.ts'
+import type { PeerSignal, PeerTag } from './messages.ts'
 import type { Peer } from './peer.ts'
+
+/** A region does not have more peers than that; whoever names more of them is not believed. */
+const STRANGERS_MAX = 32
 
 export function onRaftMessage(peer: Peer, envelope: RaftEnvelope, nowMs: number): void {
   const { metrics } = peer.ports
-  const { message } = envelope
-  // Peers that are not members (any more), or that mean an earlier peer of this store.
-  if (envelope.to.id !== peer.self.id || peerById(peer.region, envelope.from.id) === undefined) {
+  const { message, from } = envelope
+  if (!isForUs(peer, envelope)) {
     metrics.raftMessagesDropped++
     return
   }
@@ -24,8 +36,74 @@ export function onRaftMessage(peer: Peer, envelope: RaftEnvelope, nowMs: number)
   }
   metrics.raftMessagesReceived++
   if (peer.isLeader) {
-    peer.heardMs.set(envelope.from.id, nowMs)
+    peer.heardMs.set(from.id, nowMs)
     if (message.type === MessageType.ReadIndex) peer.servesReplicas = true
+  } else if (comesFromLeader(message.type) && message.term >= peer.raft.term) {
+    peer.leaderHeardMs = nowMs
   }
   peer.raft.step(message)
+}
+
+function comesFromLeader(type: MessageType): boolean {
+  return type === MessageType.Append || type === MessageType.Heartbeat
+}
+
+function isForUs(peer: Peer, envelope: RaftEnvelope): boolean {
+  const { to, from, epoch, tombstone } = envelope
+  if (tombstone === true) {
+    if (to.id === peer.self.id) onRemoved(peer, epoch.confVer, `store ${from.storeId} says so`)
+    return false
+  }
+  if (to.id > peer.self.id) {
+    onRemoved(peer, epoch.confVer, `peer ${to.id} is to be here`)
+    return false
+  }
+  if (peerById(peer.region, from.id) === undefined && !acceptStranger(peer, envelope)) return false
+  return to.id === peer.self.id
+}
+
+/** Raft answers it, as the thesis asks for: membership is not a matter of one replica's belief. */
+export function acceptStranger(peer: Peer, envelope: RaftEnvelope): boolean {
+  const { from, epoch } = envelope
+  const { confVer } = peer.region.epoch
+  if (epoch.confVer < confVer) {
+    if (asksForVotes(envelope)) sendTombstone(peer, envelope)
+    return false
+  }
+  if (peer.strangers.size >= STRANGERS_MAX) peer.strangers.clear()
+  peer.strangers.set(from.id, from)
+  return true
+}
+
+/** Only who believes to be a voter asks: a replica that has yet to hear of itself never does. */
+export function asksForVotes({ message }: RaftEnvelope): boolean {
+  return message.type === MessageType.RequestVote || message.type === MessageType.RequestPreVote
+}
+
+function sendTombstone(peer: Peer, { from }: RaftEnvelope): void {
+  const { region, self, ports } = peer
+  const message = newMessage(MessageType.Heartbeat, from.id)
+  ports.transport.send({
+    regionId: peer.id,
+    from: self,
+    to: from,
+    epoch: region.epoch,
+    message,
+    tombstone: true,
+  })
+  ports.metrics.tombstoneMessagesSent++
+}
+
+export function onRemovedSignal(
+  peer: Peer,
+  { peerId, epoch }: Extract<PeerSignal, { tag: typeof PeerTag.Removed }>,
+): void {
+  if (peerId === peer.self.id) onRemoved(peer, epoch.confVer, 'the placement driver says so')
+}
+
+/** A later membership than ours does not have us. */
+function onRemoved(peer: Peer, confVer: number, reason: string): void {
+  if (confVer > peer.region.epoch.confVer) {
+    becomeDestroying(peer, `removed by conf_ver ${confVer}: ${reason}`)
+  }
 }

@@ -65,6 +65,7 @@ export function onReadStates(peer: Peer, states: readonly ReadState[]): void {
     if (issuedMs !== undefined && peer.isLeader) peer.lease.renew(issuedMs)
   }
   runConfirmedReads(peer)
+  if (peer.reads.hasConfirmed) peer.ports.apply.hurry(peer.id)
 }
 
 export function runConfirmedReads(peer: Peer): void {

@@ -7,8 +7,15 @@
 import type { ReadyNumber } from '../base/ids.ts'
 import { regionErrorResponse } from '../protocol/raw.ts'
 import type { Ready } from '../raft/ready.ts'
-import { type Entry, type Message, MessageType, type SoftState, StateRole } from '../raft/types.ts'
-import { peerById } from '../region/region.ts'
+import {
+  type Entry,
+  EntryType,
+  type Message,
+  MessageType,
+  type SoftState,
+  StateRole,
+} from '../raft/types.ts'
+import { noteChangePeer } from './admin/change-peer.ts'
 import { failReads, onReadStates } from './on-read.ts'
 import { abandonSnapshots, sendSnapshot } from './on-snapshot.ts'
 import type { Peer } from './peer.ts'
@@ -67,7 +74,7 @@ function onRoleChange(peer: Peer, state: SoftState): void {
 export function sendMessages(peer: Peer, messages: readonly Message[]): void {
   const { transport, metrics } = peer.ports
   for (const message of messages) {
-    const to = peerById(peer.region, message.to)
+    const to = peer.addressOf(message.to)
     if (to === undefined) continue
     // From here on the target may campaign at any moment, without waiting for time-outs.
     if (message.type === MessageType.TimeoutNow) peer.lease.suspect()
@@ -92,6 +99,7 @@ function handOverCommitted(peer: Peer, entries: readonly Entry[]): void {
   const stale: Proposal[] = []
   let renewedMs = Number.NEGATIVE_INFINITY
   for (const entry of entries) {
+    if (entry.type !== EntryType.Normal) noteChangePeer(peer, entry)
     const proposal = peer.proposals.onCommitted(entry, stale)
     if (proposal !== undefined && proposal.term === peer.raft.term) renewedMs = proposal.proposedMs
   }
@@ -104,7 +112,9 @@ function handOverCommitted(peer: Peer, entries: readonly Entry[]): void {
   }
   metrics.committedEntries += entries.length
   peer.handedOverIndex = entries.at(-1)!.index
-  apply.apply({ regionId: peer.id, entries })
+  const task = { regionId: peer.id, entries }
+  if (peer.isLeader || peer.reads.hasConfirmed) apply.apply(task)
+  else apply.applyLater(task)
 }
 
 /**

@@ -21,6 +21,7 @@ import {
   keyNotInRegion,
   mismatchPeerId,
   notLeader,
+  regionNotFound,
   STALE_COMMAND,
 } from './region-errors.ts'
 
@@ -60,6 +61,7 @@ export function onRequest(peer: Peer, request: RawRequest, nowMs: number): void 
 function checkRequest(peer: Peer, request: RawRequest, nowMs: number): RegionError | undefined {
   if (request.deadlineMs <= nowMs) return DEADLINE_EXCEEDED
   if (request.peerId !== peer.self.id) return mismatchPeerId(request.peerId, peer.self.id)
+  if (!peer.isInitialised) return regionNotFound(peer.id)
   if (!peer.isLeader && !(request.replicaRead && !isWrite(request.kind))) {
     return notLeader(peer.id, peer.leader)
   }

@@ -5,19 +5,22 @@
  * The order at the end is deliberate. Proposals make readies. Frames leave before the write task, so
  * that followers persist while this store does. Apply comes after the log: it is the larger message.
  */
-import { unreachable } from '../base/assert.ts'
+import { assert, unreachable } from '../base/assert.ts'
 import { RawRequest } from '../protocol/raw.ts'
 import { proposeCompactLog } from './admin/compact-log.ts'
+import { onSignalWhileDestroying } from './destroy.ts'
 import { type PeerMessage, type PeerSignal, PeerTag } from './messages.ts'
 import { onApplied } from './on-applied.ts'
-import { onRaftMessage } from './on-raft-message.ts'
+import { onPdOrder } from './on-order.ts'
+import { onRaftMessage, onRemovedSignal } from './on-raft-message.ts'
 import { decideReads, retryReads } from './on-read.ts'
 import { handleReadies, onPersisted } from './on-ready.ts'
 import { maybeProposeWrites, onRequest } from './on-request.ts'
 import { maybeOrderSnapshot, onSnapshotBuilt, onSnapshotSent } from './on-snapshot.ts'
 import type { Peer } from './peer.ts'
 import type { PeerPorts } from './ports.ts'
-import { reportRegion } from './report.ts'
+import { regionNotFound } from './region-errors.ts'
+import { reportCaughtUp, reportRegion } from './report.ts'
 import {
   maybeStepSnapshot,
   onInstallPhase,
@@ -50,6 +53,7 @@ export class PeerHandler {
   lightEnd(peers: readonly Peer[]): void {
     const nowMs = this.#ports.clock.monotonicMs()
     for (const peer of peers) {
+      if (peer.destroying !== undefined) continue
       maybeProposeWrites(peer, nowMs)
       if (peer.roundReads.length > 0 || peer.reads.hasOpen) decideReads(peer, nowMs)
       handleReadies(peer)
@@ -65,7 +69,10 @@ export class PeerHandler {
   }
 
   #handle(peer: Peer, message: PeerMessage): void {
-    if (message instanceof RawRequest) onRequest(peer, message, this.#nowMs)
+    if (peer.destroying !== undefined) {
+      if (message instanceof RawRequest) peer.refuse(message, regionNotFound(peer.id))
+      else onSignalWhileDestroying(peer, message)
+    } else if (message instanceof RawRequest) onRequest(peer, message, this.#nowMs)
     else this.#onSignal(peer, message)
   }
 
@@ -74,9 +81,11 @@ export class PeerHandler {
       case PeerTag.Raft:
         return onRaftMessage(peer, signal.envelope, this.#nowMs)
       case PeerTag.Tick:
+        if (peer.isLeader) peer.leaderHeardMs = this.#nowMs
         if (peer.install !== undefined) tickInstall(peer, this.#nowMs)
         peer.source.tick()
         peer.raft.tick()
+        if (peer.pendingCount > 0) reportCaughtUp(peer)
         return retryReads(peer, this.#nowMs)
       case PeerTag.Persisted:
         return onPersisted(peer, signal.readyNumber)
@@ -106,6 +115,13 @@ export class PeerHandler {
         return onSnapshotArrived(peer, signal.envelope)
       case PeerTag.SnapshotInstall:
         return onInstallPhase(peer, signal.phase)
+      case PeerTag.PdOrder:
+        return onPdOrder(peer, signal.order, this.#nowMs)
+      case PeerTag.Removed:
+        return onRemovedSignal(peer, signal)
+      case PeerTag.Cleared:
+        assert(false, `region ${peer.id} is cleared only while its peer is destroyed`)
+        return
       default:
         return unreachable(signal)
     }

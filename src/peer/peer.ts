@@ -19,6 +19,8 @@ import { type HardState, StateRole } from '../raft/types.ts'
 import { type Peer as PeerMeta, peerById, peerOnStore, type Region } from '../region/region.ts'
 import type { ApplyState } from '../region/state.ts'
 import type { RaftEnvelope } from '../transport/port.ts'
+import type { PendingChange } from './admin/change-peer.ts'
+import type { Destroying } from './destroy.ts'
 import { Lease } from './lease.ts'
 import { type PeerMessage, PeerTag } from './messages.ts'
 import { PeerStorage } from './peer-storage.ts'
@@ -50,6 +52,8 @@ export class LogGcState {
 
 export interface PeerOptions {
   readonly region: Region
+  /** Of a replica without data, whose region does not name it yet. */
+  readonly self?: PeerMeta
   readonly applyState: ApplyState
   readonly mailboxCapacity: number
   /** Created by a bootstrap just now, so its vote is promised to nobody. */
@@ -62,7 +66,7 @@ export class Peer implements Fsm<PeerMessage> {
   readonly id: RegionId
   readonly mailbox: Mailbox<PeerMessage>
   readonly ports: PeerPorts
-  readonly self: PeerMeta
+  self: PeerMeta
   region: Region
   readonly storage: PeerStorage
   readonly raft: RawNode
@@ -79,6 +83,16 @@ export class Peer implements Fsm<PeerMessage> {
   appliedTerm: Term
   /** Monotonic time of the last message of each peer, while leading. */
   readonly heardMs = new Map<PeerId, number>()
+  /** Monotonic time at which this replica led, or last heard a leader. */
+  leaderHeardMs: number
+  /** Peers that the last report called pending. */
+  pendingCount = 0
+  // Membership
+  /** Committed changes that apply has not told of. */
+  readonly changes: PendingChange[] = []
+  /** Where peers are that the region does not name: it is behind, or has just let them go. */
+  readonly strangers = new Map<PeerId, PeerMeta>()
+  destroying: Destroying | undefined = undefined
   traffic = new Traffic()
   readonly logGc = new LogGcState()
   /** A commit index that waits for the next write to the log. */
@@ -96,7 +110,7 @@ export class Peer implements Fsm<PeerMessage> {
 
   constructor(ports: PeerPorts, options: PeerOptions) {
     const { region, applyState } = options
-    const self = peerOnStore(region, ports.storeId)
+    const self = options.self ?? peerOnStore(region, ports.storeId)
     assert(self !== undefined, `region ${region.id} has no peer on store ${ports.storeId}`)
     const { config } = ports
     this.id = region.id
@@ -107,6 +121,7 @@ export class Peer implements Fsm<PeerMessage> {
     this.writes = new PendingWrites(config.raftEntryMaxSize)
     this.reads = new PendingReads(ports.random)
     this.lease = new Lease(config.raftStoreMaxLeaderLeaseMs)
+    this.leaderHeardMs = ports.clock.monotonicMs()
     this.appliedIndex = applyState.appliedIndex
     this.appliedTerm = applyState.appliedTerm
     this.handedOverIndex = applyState.appliedIndex
@@ -133,19 +148,36 @@ export class Peer implements Fsm<PeerMessage> {
     this.raft.skipCommitBroadcast(true)
   }
 
+  /** It has data, or is about to have it; otherwise not even its range is known. */
+  get isInitialised(): boolean {
+    return this.region.peers.length > 0
+  }
+
+  setRegion(region: Region): void {
+    this.region = region
+    this.self = peerById(region, this.self.id) ?? this.self
+    this.strangers.clear()
+    this.ports.replicas.onRegion(region)
+  }
+
+  /** A member, or whoever else has business with this region. */
+  addressOf(id: PeerId): PeerMeta | undefined {
+    return peerById(this.region, id) ?? this.strangers.get(id)
+  }
+
   /** Ready for another snapshot. */
   get takesSnapshot(): boolean {
     const isWhole = this.install === undefined || this.install.kind === 'failed'
-    return isWhole && this.heldSnapshot === undefined
+    return isWhole && this.heldSnapshot === undefined && this.destroying === undefined
   }
 
   get isLeader(): boolean {
-    return this.raft.role === StateRole.Leader
+    return this.destroying === undefined && this.raft.role === StateRole.Leader
   }
 
   /** The leader as far as this peer knows. */
   get leader(): PeerMeta | undefined {
-    return peerById(this.region, this.raft.leaderId)
+    return this.addressOf(this.raft.leaderId)
   }
 
   answer(request: RawRequest, response: RawResponse): void {

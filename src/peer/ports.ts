@@ -7,7 +7,7 @@ import type { Logger } from '../base/logger.ts'
 import type { RawRequest } from '../protocol/raw.ts'
 import type { RaftLog } from '../raftlog/port.ts'
 import type { Peer, Region } from '../region/region.ts'
-import type { SnapshotState } from '../region/state.ts'
+import type { SnapshotState, Tombstone } from '../region/state.ts'
 import type { RaftEnvelope, Transport } from '../transport/port.ts'
 import type { PeerSignal } from './messages.ts'
 import type { PeerMetrics } from './metrics.ts'
@@ -26,6 +26,7 @@ export interface PeerConfig {
   readonly raftLogGcCountLimit: number
   readonly raftLogGcSizeLimit: number
   readonly raftLogReserveMaxTicks: number
+  readonly maxPeerDownDurationMs: number
 }
 
 /** Runs reads that a peer has found to be safe now. */
@@ -71,6 +72,20 @@ export interface SnapshotService {
    */
   install(regionId: RegionId, data: Uint8Array, state: SnapshotState | undefined): void
   complete(regionId: RegionId, data: Uint8Array): void
+  /** The installation under way is not wanted any more: it ends early if it can, in some phase. */
+  cancel(regionId: RegionId): void
+}
+
+/** What the store keeps about its replicas besides the peers themselves. */
+export interface ReplicaService {
+  /** An initialised replica is of this region from now on. */
+  onRegion(region: Region): void
+  /** Data of another replica of this store lies in the region's range. */
+  isOccupied(region: Region): boolean
+  /** Writes the tombstone, durably, then removes the data; ends in Cleared. */
+  clear(tombstone: Tombstone): void
+  /** Nothing of the replica is left. */
+  forget(regionId: RegionId): void
 }
 
 export interface PeerPorts {
@@ -84,6 +99,7 @@ export interface PeerPorts {
   readonly apply: ApplyClient
   readonly reads: ReadExecutor
   readonly snapshots: SnapshotService
+  readonly replicas: ReplicaService
   readonly disks: DiskView
   readonly metrics: PeerMetrics
   /** Puts a significant message into the mailbox of a region of this store. */

@@ -3,9 +3,6 @@ import { ProgressState } from '../raft/tracker/progress.ts'
 import type { Peer as PeerMeta } from '../region/region.ts'
 import { type Peer, Traffic } from './peer.ts'
 
-/** Silence after which a peer is reported as down. */
-const DOWN_AFTER_MS = 30_000
-
 export function reportRegion(peer: Peer): void {
   if (!peer.isLeader) return
   const nowMs = peer.ports.clock.monotonicMs()
@@ -16,14 +13,14 @@ export function reportRegion(peer: Peer): void {
     // A new leader counts silence from its first look.
     const heardMs = peer.heardMs.get(other.id)
     if (heardMs === undefined) peer.heardMs.set(other.id, nowMs)
-    else if (nowMs - heardMs > DOWN_AFTER_MS) {
+    else if (nowMs - heardMs > peer.ports.config.maxPeerDownDurationMs) {
       downPeers.push({ peer: other, downSeconds: Math.floor((nowMs - heardMs) / 1000) })
     }
-    const progress = peer.raft.progressOf(other.id)
-    if (progress?.state === ProgressState.Snapshot) pendingPeers.push(other)
+    if (isPending(peer, other)) pendingPeers.push(other)
   }
   const traffic = peer.traffic
   peer.traffic = new Traffic()
+  peer.pendingCount = pendingPeers.length
   peer.ports.reportRegion({
     region: peer.region,
     leader: peer.self,
@@ -35,4 +32,22 @@ export function reportRegion(peer: Peer): void {
     keysRead: traffic.keysRead,
     bytesRead: traffic.bytesRead,
   })
+}
+
+/** It needs a snapshot, or is getting one: entries alone do not bring it up. */
+export function isPending(peer: Peer, { id }: PeerMeta): boolean {
+  const progress = peer.raft.progressOf(id)
+  if (progress === undefined) return false
+  return progress.state === ProgressState.Snapshot || progress.match + 1 < peer.raft.firstIndex
+}
+
+/** While some peers are pending: the placement driver waits for them to have caught up. */
+export function reportCaughtUp(peer: Peer): void {
+  if (!peer.isLeader) {
+    peer.pendingCount = 0
+    return
+  }
+  let pending = 0
+  for (const other of peer.region.peers) if (isPending(peer, other)) pending++
+  if (pending < peer.pendingCount) reportRegion(peer)
 }

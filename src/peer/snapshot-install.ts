@@ -18,7 +18,6 @@ import type { ReadyNumber } from '../base/ids.ts'
 import { regionErrorResponse } from '../protocol/raw.ts'
 import type { Ready } from '../raft/ready.ts'
 import { type HardState, StateRole } from '../raft/types.ts'
-import { peerById } from '../region/region.ts'
 import type { RaftEnvelope } from '../transport/port.ts'
 import { runConfirmedReads } from './on-read.ts'
 import { handleReadies } from './on-ready.ts'
@@ -44,8 +43,9 @@ export interface Install {
 export function onSnapshotArrived(peer: Peer, envelope: RaftEnvelope): void {
   const { snapshots } = peer.ports
   snapshots.accepted(peer.id)
-  const isMember = peerById(peer.region, envelope.from.id) !== undefined
-  if (isMember && envelope.to.id === peer.self.id && peer.takesSnapshot) {
+  if (envelope.to.id === peer.self.id && peer.takesSnapshot) {
+    // Raft looks at its term; who leads may not be known here yet.
+    peer.strangers.set(envelope.from.id, envelope.from)
     peer.heldSnapshot = envelope
   } else {
     snapshots.discard(envelope.message.snapshot!.data)
@@ -58,11 +58,17 @@ export function maybeStepSnapshot(peer: Peer): void {
   if (envelope === undefined) return
   if (peer.appliedIndex < peer.handedOverIndex || peer.persist.length > 0) return
   peer.heldSnapshot = undefined
+  const { data } = envelope.message.snapshot!
+  if (peer.ports.replicas.isOccupied(peer.ports.snapshots.regionOf(data))) {
+    // The leader tries again, until whoever is there has learnt of its end.
+    peer.ports.snapshots.discard(data)
+    return
+  }
   const before = peer.install
   peer.raft.step(envelope.message)
   // At once, so that the ready holds the snapshot and no entries behind it.
   handleReadies(peer)
-  if (peer.install === before) peer.ports.snapshots.discard(envelope.message.snapshot!.data)
+  if (peer.install === before) peer.ports.snapshots.discard(data)
 }
 
 /** Raft took the snapshot: its state is the snapshot's from here on. */
@@ -77,11 +83,13 @@ export function beginInstall(peer: Peer, ready: Ready): void {
   for (const { requests } of peer.proposals.takeAll()) {
     for (const request of requests) peer.answer(request, regionErrorResponse(UNDETERMINED))
   }
-  if (peer.install === undefined) ports.apply.destroy(peer.id)
+  if (!peer.isInitialised) ports.metrics.peersInitialised++
+  else if (peer.install === undefined) ports.apply.destroy(peer.id)
   peer.storage.becomeSnapshot(index, term, hardState)
   peer.persist.pushWrite(number, persistedMessages)
   peer.unwrittenHardState = undefined
-  peer.region = ports.snapshots.regionOf(snapshot.data)
+  peer.changes.length = 0
+  peer.setRegion(ports.snapshots.regionOf(snapshot.data))
   peer.install = {
     kind: 'recording',
     index,

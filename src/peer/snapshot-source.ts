@@ -55,6 +55,10 @@ export class SnapshotSource {
     return this.#state.kind
   }
 
+  get isSending(): boolean {
+    return this.#sending > 0
+  }
+
   /** Entries above this have to stay in the log for the snapshot to be of use. */
   get floor(): LogIndex {
     const state = this.#state

@@ -235,10 +235,18 @@ export interface RegionHeartbeatRequest extends HeaderRequest, WireRegionInfo {
   term: number
 }
 
+export interface WireChangePeer {
+  peer: Maybe<WirePeer>
+  changeType: number
+}
+
 export interface RegionHeartbeatResponse extends HeaderResponse {
   regionId: number
   regionEpoch: Maybe<WireEpoch>
   targetPeer: Maybe<WirePeer>
+  /** changeType as in eraftpb: 0 add, 1 remove, 2 add learner. */
+  changePeer: Maybe<WireChangePeer>
+  changePeerV2?: Maybe<{ changes: WireChangePeer[] }>
   transferLeader: Maybe<{ peer: Maybe<WirePeer>; peers: WirePeer[] }>
 }
 
@@ -288,6 +296,28 @@ export interface BatchScanRegionsRequest extends HeaderRequest {
 
 export interface BatchScanRegionsResponse extends HeaderResponse {
   regions: WireRegionInfo[]
+}
+
+// pdpb: operators
+
+export const OperatorStatus = {
+  Success: 0,
+  Timeout: 1,
+  Cancel: 2,
+  Replace: 3,
+  Running: 4,
+} as const
+export type OperatorStatus = (typeof OperatorStatus)[keyof typeof OperatorStatus]
+
+export interface GetOperatorRequest extends HeaderRequest {
+  regionId: number
+}
+
+export interface GetOperatorResponse extends HeaderResponse {
+  regionId: number
+  desc: Uint8Array
+  status: OperatorStatus
+  kind: Uint8Array
 }
 
 // pdpb: settings

@@ -5,7 +5,7 @@ import { type MessageCodec, messageCodec } from './protobuf.ts'
 
 type Shape = 'unary' | 'bidi'
 
-function method<Request extends object, Response extends object>(
+export function grpcMethod<Request extends object, Response extends object>(
   shape: Shape,
   path: string,
   request: string,
@@ -29,7 +29,7 @@ function pd<Request extends object, Response extends object>(
   name: string,
   options: { shape?: Shape; request?: string; response?: string } = {},
 ): MethodDefinition<Request, Response> {
-  return method(
+  return grpcMethod(
     options.shape ?? 'unary',
     `/pdpb.PD/${name}`,
     `pdpb.${options.request ?? `${name}Request`}`,
@@ -84,11 +84,12 @@ export const pdMethods = {
   queryRegion: pd<pb.QueryRegionRequest, pb.QueryRegionResponse>('QueryRegion', { shape: 'bidi' }),
   scanRegions: pd<pb.ScanRegionsRequest, pb.ScanRegionsResponse>('ScanRegions'),
   batchScanRegions: pd<pb.BatchScanRegionsRequest, pb.BatchScanRegionsResponse>('BatchScanRegions'),
+  getOperator: pd<pb.GetOperatorRequest, pb.GetOperatorResponse>('GetOperator'),
   loadGlobalConfig: pd<pb.LoadGlobalConfigRequest, pb.LoadGlobalConfigResponse>('LoadGlobalConfig'),
 } satisfies ServiceDefinition
 
 export const metaStorageMethods = {
-  get: method<pb.MetaGetRequest, pb.MetaGetResponse>(
+  get: grpcMethod<pb.MetaGetRequest, pb.MetaGetResponse>(
     'unary',
     '/meta_storagepb.MetaStorage/Get',
     'meta_storagepb.GetRequest',

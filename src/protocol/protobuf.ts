@@ -15,7 +15,13 @@ import protobuf from 'protobufjs'
 import { assert } from '../base/assert.ts'
 import { EMPTY_BYTES, wordsToU64 } from '../base/bytes.ts'
 
-const FILES = ['metapb.proto', 'pdpb.proto', 'meta_storagepb.proto', 'polyraftpb.proto'] as const
+const FILES = [
+  'metapb.proto',
+  'pdpb.proto',
+  'meta_storagepb.proto',
+  'polyraftpb.proto',
+  'polyraft_admin.proto',
+] as const
 
 const TWO_32 = 0x1_0000_0000
 /** A varint holds a u64 in ten bytes at most. */

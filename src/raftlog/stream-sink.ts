@@ -26,6 +26,13 @@ export interface StreamSink {
   close(): Promise<void>
 }
 
+/** What a writer thread gets at its start. */
+export interface WriterThreadData {
+  readonly at: StreamLocation
+  /** Shared; counts requests, so that the thread can sleep until there is another. */
+  readonly posted: Int32Array
+}
+
 /** To a writer thread. One append a round. */
 export type WriterRequest =
   | { kind: 'append'; bytes: Uint8Array; placements: number[]; lastSequence: number }
@@ -82,13 +89,15 @@ export class ThreadSink implements StreamSink {
   readonly #worker: Worker
   readonly #events: SinkEvents
   readonly #exited: Promise<unknown>
+  readonly #posted = new Int32Array(new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT))
   #closing = false
   #failed = false
 
   constructor(at: StreamLocation, events: SinkEvents) {
     this.#events = events
     const name = `raft-log-${at.stream}`
-    this.#worker = new Worker(builtUrl('raftlog/writer-thread.js'), { workerData: at, name })
+    const workerData: WriterThreadData = { at, posted: this.#posted }
+    this.#worker = new Worker(builtUrl('raftlog/writer-thread.js'), { workerData, name })
     this.#exited = new Promise((resolve) => this.#worker.once('exit', resolve))
     this.#worker.on('message', (reply: WriterReply) => {
       if (typeof reply !== 'number') this.#fail(new PolyraftError(reply.code, reply.message))
@@ -103,17 +112,23 @@ export class ThreadSink implements StreamSink {
 
   append(bytes: Buffer, placements: number[], lastSequence: number): void {
     const request: WriterRequest = { kind: 'append', bytes, placements, lastSequence }
-    this.#worker.postMessage(request, [bytes.buffer as ArrayBuffer])
+    this.#post(request, [bytes.buffer as ArrayBuffer])
   }
 
   remove(names: string[]): void {
-    this.#worker.postMessage({ kind: 'remove', names } satisfies WriterRequest)
+    this.#post({ kind: 'remove', names }, [])
   }
 
   async close(): Promise<void> {
     this.#closing = true
-    this.#worker.postMessage({ kind: 'close' } satisfies WriterRequest)
+    this.#post({ kind: 'close' }, [])
     await this.#exited
+  }
+
+  #post(request: WriterRequest, moved: ArrayBuffer[]): void {
+    this.#worker.postMessage(request, moved)
+    Atomics.add(this.#posted, 0, 1)
+    Atomics.notify(this.#posted, 0)
   }
 
   #fail(error: Error): void {

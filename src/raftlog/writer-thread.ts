@@ -2,6 +2,9 @@
  * Entry of a store writer thread. Each wake-up takes the requests that wait, writes them, and makes
  * them durable with one fdatasync and one answer: group commit without a timer. A group is bounded,
  * or a producer that never pauses would never hear an answer.
+ *
+ * The thread sleeps in Atomics.wait instead of an event loop: an fdatasync takes a tenth of a
+ * millisecond on a good disk, and waking up through the loop costs a tenth of that.
  */
 import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads'
 import { assert } from '../base/assert.ts'
@@ -9,11 +12,12 @@ import { PolyraftError } from '../base/errors.ts'
 import { MIB } from '../base/limits.ts'
 import { nodeFileSystem } from '../env/node-fs.ts'
 import { diskError } from './disk-error.ts'
-import type { WriterReply, WriterRequest } from './stream-sink.ts'
-import { type StreamLocation, StreamWriter } from './stream-writer.ts'
+import type { WriterReply, WriterRequest, WriterThreadData } from './stream-sink.ts'
+import { StreamWriter } from './stream-writer.ts'
 
 assert(parentPort !== null, 'this file runs as a worker thread')
 const port = parentPort
+const { at, posted } = workerData as WriterThreadData
 const GROUP_BYTES_MAX = MIB
 let failed = false
 let closing = false
@@ -24,12 +28,17 @@ function answer(reply: WriterReply): void {
   port.postMessage(reply)
 }
 
+/** The next request, in the order of posting; undefined when none waits. */
+function take(): WriterRequest | undefined {
+  return receiveMessageOnPort(port)?.message as WriterRequest | undefined
+}
+
 /**
  * Takes what waits behind `request` too, up to a group. Removals come after the answer: nobody
  * waits for them.
  */
 function runGroup(request: WriterRequest): void {
-  writer ??= new StreamWriter(nodeFileSystem, workerData as StreamLocation)
+  writer ??= new StreamWriter(nodeFileSystem, at)
   let next: WriterRequest | undefined = request
   let sequence = 0
   let bytes = 0
@@ -45,21 +54,13 @@ function runGroup(request: WriterRequest): void {
       closing = true
     }
     if (bytes >= GROUP_BYTES_MAX) break
-    next = receiveMessageOnPort(port)?.message as WriterRequest | undefined
+    next = take()
   }
   if (sequence > 0) {
     writer.sync()
     answer(sequence)
   }
   if (names.length > 0) writer.remove(names)
-}
-
-function stop(): void {
-  try {
-    writer?.close()
-  } finally {
-    port.close()
-  }
 }
 
 function fail(error: unknown): void {
@@ -69,12 +70,30 @@ function fail(error: unknown): void {
   answer({ code, message: reported.message })
 }
 
-port.on('message', (request: WriterRequest) => {
+function handle(request: WriterRequest): void {
   try {
     if (!failed) runGroup(request)
     else if (request.kind === 'close') closing = true
   } catch (error) {
     fail(error)
   }
-  if (closing) stop()
-})
+}
+
+/** Sleeps on `posted` while nothing waits; what is posted after the look at it ends the sleep. */
+function run(): void {
+  while (!closing) {
+    const seen = Atomics.load(posted, 0)
+    for (let next = take(); next !== undefined && !closing; next = take()) handle(next)
+    if (!closing) Atomics.wait(posted, 0, seen)
+  }
+}
+
+try {
+  run()
+} finally {
+  try {
+    writer?.close()
+  } finally {
+    port.close()
+  }
+}

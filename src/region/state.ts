@@ -2,7 +2,7 @@
  * Durable state of a store and its regions, as kept in the KV engine, each behind a version byte:
  *
  *   store ident   u8 version=1 | u64 cluster | u64 store | u8 adopted
- *   region state  u8 version=1 | u8 kind | region
+ *   region state  u8 version=1 | u8 kind | region | (tombstone: u64 peer | u8 cleared)
  *   apply state   u8 version=1 | u64 applied | u64 applied term | u64 truncated index | u64 truncated term
  *   snapshot      u8 version=1 | u64 term | u64 vote | u64 index | u64 term of that index
  *   region        u64 id | u64 conf_ver | u64 version | bytes start | bytes end
@@ -29,10 +29,22 @@ export interface StoreIdent {
 export const RegionStateKind = { Normal: 0, Applying: 1, Tombstone: 2, Merging: 3 } as const
 export type RegionStateKind = (typeof RegionStateKind)[keyof typeof RegionStateKind]
 
-export interface RegionState {
-  readonly kind: RegionStateKind
+export interface LiveRegionState {
+  readonly kind: Exclude<RegionStateKind, typeof RegionStateKind.Tombstone>
   readonly region: Region
 }
+
+/** What is left of a replica that was destroyed: it, and any peer before it, never lives again. */
+export interface Tombstone {
+  readonly kind: typeof RegionStateKind.Tombstone
+  /** As the replica knew it last; without peers when it never had data. */
+  readonly region: Region
+  readonly peerId: PeerId
+  /** Data and log are gone too. */
+  readonly cleared: boolean
+}
+
+export type RegionState = LiveRegionState | Tombstone
 
 export interface ApplyState {
   readonly appliedIndex: LogIndex
@@ -105,13 +117,19 @@ export function encodeRegionState(state: RegionState): Buffer {
   const writer = new ByteWriter(128)
   writer.u8(VERSION).u8(state.kind)
   writeRegion(writer, state.region)
+  if (state.kind === RegionStateKind.Tombstone) {
+    writer.u64(state.peerId).u8(state.cleared ? 1 : 0)
+  }
   return writer.take()
 }
 
 export function decodeRegionState(bytes: Buffer): RegionState {
   const reader = open(bytes, 'region state')
   const kind = reader.u8() as RegionStateKind
-  return close(reader, 'region state', { kind, region: readRegion(reader) })
+  const region = readRegion(reader)
+  if (kind !== RegionStateKind.Tombstone) return close(reader, 'region state', { kind, region })
+  const peerId = reader.u64()
+  return close(reader, 'region state', { kind, region, peerId, cleared: reader.u8() === 1 })
 }
 
 export function encodeApplyState(state: ApplyState): Buffer {

@@ -207,11 +207,41 @@ const STORE_KEYS: { readonly [Field in keyof StoreConfig]: StoreSetting } = {
     'Snapshots that are received at once; more are told to wait.',
     1,
   ],
+  snapGcTimeoutMs: [
+    'raftstore.snap-gc-timeout',
+    'duration',
+    'How long a snapshot may be on its way; then its files go, and another one is made.',
+    1,
+  ],
+  snapMgrGcTickIntervalMs: [
+    'raftstore.snap-mgr-gc-tick-interval',
+    'duration',
+    'How often files of snapshots that nobody uses are looked for.',
+    1,
+  ],
   snapIoMaxBytesPerSec: [
     'server.snap-io-max-bytes-per-sec',
     'size',
-    'Snapshot bytes that leave this store in a second.',
+    'Snapshot bytes that this store reads, sends and installs in a second, each of them.',
     KIB,
+  ],
+  maxPeerDownDurationMs: [
+    'raftstore.max-peer-down-duration',
+    'duration',
+    'Silence after which a leader reports a peer to PD as down.',
+    1,
+  ],
+  maxLeaderMissingDurationMs: [
+    'raftstore.max-leader-missing-duration',
+    'duration',
+    'A replica that heard no leader for so long asks PD whether it still is a member.',
+    1,
+  ],
+  peerStaleStateCheckIntervalMs: [
+    'raftstore.peer-stale-state-check-interval',
+    'duration',
+    'How often replicas are looked through for such.',
+    1,
   ],
   pdHeartbeatTickIntervalMs: [
     'raftstore.pd-heartbeat-tick-interval',

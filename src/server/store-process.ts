@@ -8,7 +8,7 @@ import { errorMessage, PolyraftError } from '../base/errors.ts'
 import type { StoreId } from '../base/ids.ts'
 import type { Logger } from '../base/logger.ts'
 import { eventLoopScheduler, machineClock, machineRandom } from '../base/node-clock.ts'
-import type { PdClient } from '../pd/port.ts'
+import { type PdClient, StoreState } from '../pd/port.ts'
 import { addHealthService } from '../protocol/health.ts'
 import type { StoreService } from '../store/port.ts'
 import type { StoreOptions } from '../store/store.ts'
@@ -219,6 +219,10 @@ export class StorageNode {
 
   async #resolve(storeId: StoreId): Promise<string> {
     const meta = await this.#pd!.getStore(storeId)
+    if (meta?.state === StoreState.Tombstone) {
+      // Its address may be another store's by now.
+      throw new PolyraftError('StoreTombstone', `store ${storeId} was removed from the cluster`)
+    }
     if (meta === undefined || meta.peerAddress === '') {
       throw new PolyraftError('NotFound', `PD has no address of store ${storeId} for its peers`)
     }

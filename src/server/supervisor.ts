@@ -17,6 +17,7 @@ import { silentLogger } from '../base/logger.ts'
 import type { DirectoryLock } from '../env/port.ts'
 import { connectPd } from '../pd/grpc-client.ts'
 import type { PdClient } from '../pd/port.ts'
+import { isGone } from '../pd/store-condition.ts'
 import { claimDirectories } from './cluster-lock.ts'
 import { type ClusterPlan, pdArguments, type StorePlan, storeArguments } from './cluster-plan.ts'
 import { type Death, ManagedProcess } from './managed-process.ts'
@@ -171,7 +172,8 @@ export class Supervisor {
   /** What is missing; '' = nothing. */
   async #learnId(pd: PdClient, i: number): Promise<string> {
     const { address, number } = this.#options.plan.stores[i]!
-    const registered = (await pd.getAllStores()).find((meta) => meta.address === address)
+    const stores = await pd.getAllStores()
+    const registered = stores.find((meta) => meta.address === address && !isGone(meta))
     if (registered === undefined) return `store ${number} has not registered with PD`
     this.#storeIds[i] = registered.id
     return ''

@@ -45,7 +45,13 @@ export interface BuilderOptions {
   readonly fs: FileSystem
   readonly dir: string
   readonly pin: SnapshotPin
-  /** Size at which a file is closed. Default: 100 MiB. */
+  readonly sizes?: BuildSizes
+}
+
+export interface BuildSizes {
+  /** At which a block ends. Default: 256 KiB. */
+  readonly blockBytes?: number
+  /** At which a file is closed. Default: 100 MiB. */
   readonly fileBytesMax?: number
 }
 
@@ -63,11 +69,13 @@ export class SnapshotBuilder {
   readonly #dir: string
   readonly #name: string
   readonly #pin: SnapshotPin
+  readonly #blockBytes: number
   readonly #fileBytesMax: number
   readonly #cursors: KvCursor[] = []
   readonly #files: SnapshotFile[] = []
   #family = 0
   #part = 0
+  #bytes = 0
   #file: OpenFile | undefined = undefined
 
   constructor(options: BuilderOptions) {
@@ -76,17 +84,23 @@ export class SnapshotBuilder {
     this.#dir = dir
     this.#pin = pin
     this.#name = snapshotName('gen', pin)
-    this.#fileBytesMax = options.fileBytesMax ?? FILE_BYTES_MAX
+    this.#blockBytes = options.sizes?.blockBytes ?? BLOCK_BYTES
+    this.#fileBytesMax = options.sizes?.fileBytesMax ?? FILE_BYTES_MAX
     const start = dataKey(pin.region.startKey)
     const end = dataEndKey(pin.region.endKey)
     for (const cf of SNAPSHOT_FAMILIES) this.#cursors.push(engine.openCursor(cf, start, end))
+  }
+
+  /** Written so far. */
+  get bytes(): number {
+    return this.#bytes
   }
 
   /** Writes one block; the meta when the set is complete. */
   async step(): Promise<SnapshotMeta | undefined> {
     const cursor = this.#cursors[this.#family]
     if (cursor === undefined) return this.#finish()
-    const { rows, complete } = await cursor.next(BLOCK_BYTES)
+    const { rows, complete } = await cursor.next(this.#blockBytes)
     if (rows.length > 0) this.#writeBlock(SNAPSHOT_FAMILIES[this.#family]!, rows)
     if (complete) this.#nextFamily()
     else if (this.#file!.bytes >= this.#fileBytesMax) this.#closeFile()
@@ -122,6 +136,7 @@ export class SnapshotBuilder {
   #append(file: OpenFile, bytes: Buffer): void {
     file.handle.write(bytes, file.bytes)
     file.bytes += bytes.length
+    this.#bytes += bytes.length
     file.crc = crc32c(bytes, file.crc)
   }
 

@@ -34,6 +34,16 @@ export function removeSnapshot(fs: FileSystem, dir: string, name: string): void 
   }
 }
 
+/** Removes those that are there; metas first, so that half a set is never valid. */
+export function removeFiles(fs: FileSystem, dir: string, files: readonly string[]): void {
+  for (const metas of [true, false]) {
+    for (const file of files) {
+      const path = join(dir, file)
+      if (file.endsWith('.meta') === metas && fs.exists(path)) fs.remove(path)
+    }
+  }
+}
+
 /** Removes everything but the sets named. Returns the names of the files removed. */
 export function removeAllBut(fs: FileSystem, dir: string, kept: readonly string[]): string[] {
   const waste = fs.list(dir).filter((file) => !kept.some((name) => isOf(name, file)))

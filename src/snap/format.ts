@@ -18,7 +18,7 @@ import { join } from 'node:path'
 import { ByteReader, ByteWriter } from '../base/codec.ts'
 import { crc32c } from '../base/crc32c.ts'
 import { PolyraftError } from '../base/errors.ts'
-import type { LogIndex, Term } from '../base/ids.ts'
+import type { LogIndex, RegionId, Term } from '../base/ids.ts'
 import { MIB } from '../base/limits.ts'
 import type { ColumnFamily } from '../engine/port.ts'
 import type { Region } from '../region/region.ts'
@@ -63,6 +63,24 @@ export function snapshotName(
   { region, term, index }: Pick<SnapshotMeta, 'region' | 'term' | 'index'>,
 ): string {
   return `${origin}_${region.id}_${term}_${index}`
+}
+
+export interface SetFile {
+  readonly origin: SnapshotOrigin
+  readonly regionId: RegionId
+  /** Of the set. */
+  readonly name: string
+}
+
+/** The set that a file of this name belongs to; undefined for what is none of ours. */
+export function parseSetFile(file: string): SetFile | undefined {
+  const found = /^((gen|rev)_(\d+)_\d+_\d+)[._]/.exec(file)
+  if (found === null) return undefined
+  return {
+    origin: found[2] as SnapshotOrigin,
+    regionId: Number(found[3]),
+    name: found[1]!,
+  }
 }
 
 export function metaPath(dir: string, name: string): string {

@@ -65,12 +65,18 @@ export class SnapshotInstaller {
   #handle: FileHandle | undefined = undefined
   #position = 0
   #rows = 0
+  #bytes = 0
 
   constructor(engine: KvEngine, fs: FileSystem, dir: string, meta: SnapshotMeta) {
     this.#engine = engine
     this.#fs = fs
     this.#dir = dir
     this.#meta = meta
+  }
+
+  /** Read from the files so far. */
+  get bytes(): number {
+    return this.#bytes
   }
 
   record(state: SnapshotState): void {
@@ -162,6 +168,7 @@ export class SnapshotInstaller {
     const count = this.#handle!.read(bytes, this.#position)
     if (count < length) throw corrupt(`file ${this.#file} ends within a block`)
     this.#position += length
+    this.#bytes += length
     return bytes
   }
 }

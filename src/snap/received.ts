@@ -3,9 +3,13 @@
  * only when all of it is there, right and on disk.
  */
 import { crc32c } from '../base/crc32c.ts'
+import { MIB } from '../base/limits.ts'
 import type { FileHandle, FileSystem } from '../env/port.ts'
 import { commitMeta, removeSnapshot } from './files.ts'
 import { corrupt, filePath, type SnapshotMeta, snapshotName } from './format.ts'
+
+/** Synced as they come: much at once would hold up the raft log, which is on the same disk. */
+const UNSYNCED_BYTES_MAX = 4 * MIB
 
 export class ReceivedSnapshot {
   readonly #fs: FileSystem
@@ -16,6 +20,7 @@ export class ReceivedSnapshot {
   #handle: FileHandle | undefined = undefined
   #bytes = 0
   #crc = 0
+  #unsynced = 0
 
   constructor(fs: FileSystem, dir: string, meta: SnapshotMeta) {
     this.#fs = fs
@@ -37,7 +42,9 @@ export class ReceivedSnapshot {
     this.#handle.write(bytes, offset)
     this.#bytes += bytes.length
     this.#crc = crc32c(bytes, this.#crc)
+    this.#unsynced += bytes.length
     if (this.#bytes === wanted.bytes) this.#closeFile()
+    else if (this.#unsynced >= UNSYNCED_BYTES_MAX) this.#syncSoFar()
   }
 
   /** Everything was written: makes the set durable and valid. Throws Corruption. */
@@ -55,6 +62,11 @@ export class ReceivedSnapshot {
     removeSnapshot(this.#fs, this.#dir, this.#name)
   }
 
+  #syncSoFar(): void {
+    this.#handle!.datasync()
+    this.#unsynced = 0
+  }
+
   #closeFile(): void {
     const handle = this.#handle!
     const { crc } = this.#meta.files[this.#file]!
@@ -65,5 +77,6 @@ export class ReceivedSnapshot {
     this.#file++
     this.#bytes = 0
     this.#crc = 0
+    this.#unsynced = 0
   }
 }

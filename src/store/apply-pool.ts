@@ -6,6 +6,8 @@
  *   apply(task) ┼─ flush(): 1 message ┤                                   ├─▶ events.onApplied
  *   apply(task) ┘  for each worker    └▶ worker 1: …                      ┘
  *
+ * What nobody waits for may be held back: see ApplyRound.
+ *
  * INVARIANTS
  * - A region belongs to one worker for ever, by its id alone: so its order holds, even over
  *   destruction and return, and nothing has to be remembered for it.
@@ -15,7 +17,7 @@
  */
 import { Worker } from 'node:worker_threads'
 import type { ApplyClient, ApplyEvents, ApplyTask } from '../apply/port.ts'
-import { decodeResults, RoundEncoder } from '../apply/round-codec.ts'
+import { decodeResults } from '../apply/round-codec.ts'
 import { assert } from '../base/assert.ts'
 import { builtUrl } from '../base/built-url.ts'
 import {
@@ -25,19 +27,24 @@ import {
   PolyraftError,
   systemErrorCode,
 } from '../base/errors.ts'
-import type { RegionId } from '../base/ids.ts'
+import type { RegionId, StoreId } from '../base/ids.ts'
 import type { Logger } from '../base/logger.ts'
+import { machineLater } from '../base/node-clock.ts'
 import type { Region } from '../region/region.ts'
 import type { ApplyState } from '../region/state.ts'
+import { ApplyRound } from './apply-round.ts'
 import type { ApplyWorkerData, ApplyWorkerReport } from './apply-worker.ts'
 
 export interface ApplyPoolOptions {
+  readonly storeId: StoreId
   /** Threads, at least one. */
   readonly workers: number
   /** Of the engine that the workers attach to; it outlives the pool. */
   readonly engineHandle: bigint
   /** Where snapshots are built. */
   readonly snapshotDir: string
+  /** Bytes of snapshots that a worker builds in a second. Default: no limit. */
+  readonly buildBytesPerSec?: number
   readonly events: ApplyEvents
   readonly logger: Logger
 }
@@ -63,7 +70,7 @@ export function workerOfRegion(regionId: RegionId, workers: number): number {
 
 interface PoolWorker {
   readonly thread: Worker
-  readonly round: RoundEncoder
+  readonly round: ApplyRound
   readonly exited: Promise<void>
 }
 
@@ -78,8 +85,13 @@ export class ApplyPool implements ApplyClient {
     assert(options.workers >= 1, 'an apply pool has at least one worker')
     this.#events = options.events
     this.#logger = options.logger
-    const { engineHandle, snapshotDir } = options
-    const workerData = { engineHandle, snapshotDir }
+    const { storeId, engineHandle, snapshotDir, buildBytesPerSec } = options
+    const workerData = {
+      storeId,
+      engineHandle,
+      snapshotDir,
+      ...(buildBytesPerSec !== undefined && { buildBytesPerSec }),
+    }
     for (let i = 0; i < options.workers; i++) {
       this.#workers.push(this.#start(i, workerData))
     }
@@ -92,6 +104,15 @@ export class ApplyPool implements ApplyClient {
   // @hot
   apply(task: ApplyTask): void {
     this.#roundOf(task.regionId).apply(task)
+  }
+
+  // @hot
+  applyLater(task: ApplyTask): void {
+    this.#roundOf(task.regionId).applyLater(task)
+  }
+
+  hurry(regionId: RegionId): void {
+    this.#roundOf(regionId).hurry()
   }
 
   destroy(regionId: RegionId): void {
@@ -107,11 +128,7 @@ export class ApplyPool implements ApplyClient {
   }
 
   flush(): void {
-    for (const { thread, round } of this.#workers) {
-      if (round.empty) continue
-      const bytes = round.take()
-      if (!this.#failed) thread.postMessage(bytes, [bytes])
-    }
+    for (const { round } of this.#workers) round.flush()
   }
 
   close(): Promise<void> {
@@ -120,12 +137,14 @@ export class ApplyPool implements ApplyClient {
   }
 
   async #close(): Promise<void> {
-    this.flush()
-    for (const { thread } of this.#workers) thread.postMessage('close')
+    for (const { thread, round } of this.#workers) {
+      round.close()
+      thread.postMessage('close')
+    }
     await Promise.all(this.#workers.map(({ exited }) => exited))
   }
 
-  #roundOf(regionId: RegionId): RoundEncoder {
+  #roundOf(regionId: RegionId): ApplyRound {
     if (this.#closing !== undefined) throw new PolyraftError('Closed', 'the apply pool is closed')
     return this.#workers[workerOfRegion(regionId, this.#workers.length)]!.round
   }
@@ -153,7 +172,10 @@ export class ApplyPool implements ApplyClient {
         resolve()
       })
     })
-    return { thread, round: new RoundEncoder(), exited }
+    const round = new ApplyRound(machineLater, (bytes) => {
+      if (!this.#failed) thread.postMessage(bytes, [bytes])
+    })
+    return { thread, round, exited }
   }
 
   #onFailed(worker: number, error: unknown): void {

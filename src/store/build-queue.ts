@@ -12,16 +12,19 @@ import { errorMessage } from '../base/errors.ts'
 import type { RegionId } from '../base/ids.ts'
 import type { KvReader } from '../engine/port.ts'
 import type { FileSystem } from '../env/port.ts'
-import { SnapshotBuilder } from '../snap/builder.ts'
+import { type BuildSizes, SnapshotBuilder } from '../snap/builder.ts'
 import { encodeMeta } from '../snap/format.ts'
 
 export interface BuildQueueOptions {
   readonly engine: Pick<KvReader, 'openCursor'>
   readonly fs: FileSystem
   readonly dir: string
+  readonly sizes?: BuildSizes
   /** Asks for a pin of the region; pinned() follows. */
   readonly pin: (regionId: RegionId, id: number) => void
   readonly report: (result: SnapshotResult) => void
+  /** Between two blocks, of the block's bytes; without it there is no pause. */
+  readonly pause?: (bytes: number) => Promise<void>
 }
 
 interface Build {
@@ -79,22 +82,34 @@ export class BuildQueue {
   }
 
   async #build({ regionId, id, region, index, term }: SnapshotPinned): Promise<void> {
-    const { engine, fs, dir, report } = this.#options
+    const { engine, fs, dir, sizes, report, pause } = this.#options
     let builder: SnapshotBuilder | undefined
     try {
       if (region === undefined) throw new Error(`region ${regionId} is not here`)
-      builder = new SnapshotBuilder({ engine, fs, dir, pin: { region, index, term } })
+      const pin = { region, index, term }
+      builder = new SnapshotBuilder({ engine, fs, dir, pin, ...(sizes && { sizes }) })
       let meta = await builder.step()
-      while (meta === undefined) {
+      for (let before = 0; meta === undefined; before = builder.bytes) {
+        await pause?.(builder.bytes - before)
         if (this.#closed || this.#cancelled) throw new Error(CANCELLED)
         meta = await builder.step()
       }
       report({ regionId, id, meta: encodeMeta(meta), error: '' })
     } catch (error) {
-      builder?.abort()
-      if (!this.#closed) report({ regionId, id, meta: undefined, error: errorMessage(error) })
+      const reason = `${errorMessage(error)}${giveUp(builder)}`
+      if (!this.#closed) report({ regionId, id, meta: undefined, error: reason })
     }
     this.#active = undefined
     this.#next()
+  }
+}
+
+/** A disk that fails may not let go of files either: the next start removes them. */
+function giveUp(builder: SnapshotBuilder | undefined): string {
+  try {
+    builder?.abort()
+    return ''
+  } catch (error) {
+    return `; its files stay behind: ${errorMessage(error)}`
   }
 }

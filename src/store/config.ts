@@ -48,8 +48,17 @@ export interface StoreConfig {
   /** Snapshots that are sent at once; twice as many sets of files are kept for it. */
   readonly concurrentSendSnapLimit: number
   readonly concurrentRecvSnapLimit: number
-  /** Snapshot bytes that leave this store in a second. */
+  /** No transfer takes longer: it is given up. */
+  readonly snapGcTimeoutMs: number
+  /** How often files of snapshots that nobody uses are looked for. */
+  readonly snapMgrGcTickIntervalMs: number
+  /** Snapshot bytes that are read, sent and installed here in a second, each. */
   readonly snapIoMaxBytesPerSec: number
+  /** Silence after which a peer is reported to PD as down. */
+  readonly maxPeerDownDurationMs: number
+  /** A replica that has not heard a leader for so long asks PD whether it still is a member. */
+  readonly maxLeaderMissingDurationMs: number
+  readonly peerStaleStateCheckIntervalMs: number
   readonly pdHeartbeatTickIntervalMs: number
   readonly pdStoreHeartbeatTickIntervalMs: number
   // [storage]
@@ -95,7 +104,12 @@ export function defaultStoreConfig(): StoreConfig {
     raftLogReserveMaxTicks: 6,
     concurrentSendSnapLimit: 4,
     concurrentRecvSnapLimit: 8,
+    snapGcTimeoutMs: 4 * 3_600_000,
+    snapMgrGcTickIntervalMs: 60_000,
     snapIoMaxBytesPerSec: 100 * MIB,
+    maxPeerDownDurationMs: 600_000,
+    maxLeaderMissingDurationMs: 600_000,
+    peerStaleStateCheckIntervalMs: 30_000,
     pdHeartbeatTickIntervalMs: 60_000,
     pdStoreHeartbeatTickIntervalMs: 10_000,
     reserveSpaceBytes: 'auto',

@@ -3,6 +3,7 @@ import type { DiskState } from '../base/disk-state.ts'
 import type { ClusterId, RegionId, StoreId } from '../base/ids.ts'
 import type { RawRequest } from '../protocol/raw.ts'
 import type { Region } from '../region/region.ts'
+import type { SnapshotProgressView } from './snapshot-progress.ts'
 
 export interface RegionStatus {
   readonly region: Region
@@ -24,6 +25,8 @@ export interface RegionStatus {
     readonly source: string
     /** Of this replica: held, recording, ingesting, completing or failed. */
     readonly install: string
+    /** What is being built, sent, received or installed. */
+    readonly progress: readonly SnapshotProgressView[]
   }
 }
 

@@ -8,16 +8,18 @@
 import { Worker } from 'node:worker_threads'
 import { builtUrl } from '../base/built-url.ts'
 import { type ErrorCode, errorMessage, PolyraftError } from '../base/errors.ts'
-import type { SnapReply, SnapRequest, SnapWorkerData } from './snap-worker.ts'
+import type { SnapAnswer, SnapCalls, SnapRequest } from './snap-tasks.ts'
+import type { SnapReply, SnapWorkerData } from './snap-worker.ts'
 
 interface Call {
-  readonly resolve: (value: Uint8Array | undefined) => void
+  readonly resolve: (value: SnapAnswer) => void
   readonly reject: (error: Error) => void
+  readonly onProgress: ((bytes: number) => void) | undefined
 }
 
 const RESOURCE_LIMITS = { maxYoungGenerationSizeMb: 4, maxOldGenerationSizeMb: 256 }
 
-export class SnapPool {
+export class SnapPool implements SnapCalls {
   readonly #data: SnapWorkerData
   readonly #calls = new Map<number, Call>()
   #lastId = 0
@@ -32,12 +34,13 @@ export class SnapPool {
   call(
     request: SnapRequest,
     transfer: readonly ArrayBuffer[] = [],
-  ): Promise<Uint8Array | undefined> {
+    onProgress?: (bytes: number) => void,
+  ): Promise<SnapAnswer> {
     if (this.#closed) return Promise.reject(new PolyraftError('Closed', 'the store stops'))
     const thread = this.#thread ?? this.#start()
     const id = ++this.#lastId
     return new Promise((resolve, reject) => {
-      this.#calls.set(id, { resolve, reject })
+      this.#calls.set(id, { resolve, reject, onProgress })
       thread.postMessage({ id, request }, [...transfer])
     })
   }
@@ -71,8 +74,12 @@ export class SnapPool {
     return thread
   }
 
-  #onReply({ id, value, error }: SnapReply): void {
+  #onReply({ id, progress, value, error }: SnapReply): void {
     const call = this.#calls.get(id)
+    if (progress !== undefined) {
+      call?.onProgress?.(progress)
+      return
+    }
     this.#calls.delete(id)
     if (error === undefined) call?.resolve(value)
     else call?.reject(new PolyraftError(error.code as ErrorCode, error.message))

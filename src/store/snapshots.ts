@@ -2,17 +2,20 @@
  * Snapshots of a store, on the main thread: decides how many are made, sent and received at once,
  * and carries orders and outcomes between peers, links and the snapshot worker.
  *
- *   made here   peer ─ reserve ─▶ apply builds ─▶ peer ─ send ─▶ [ queue ] ─▶ link ─▶ SnapshotSent
+ *   made here   peer ─ reserve ─▶ apply builds ─▶ peer ─ send ─▶ SnapshotSends ─▶ SnapshotSent
  *   received    link ─ onOffer ─▶ sink ─▶ worker writes, verifies ─▶ message to the peer
  *   installed   peer ─ install ─▶ worker records, ingests ─▶ peer ─ complete ─▶ worker ─▶ peer
  *
  * INVARIANTS
  * - Sets made here: at most setsMax, from reserve() to release(). Sends and receipts are bounded too.
  * - One receipt of a region at a time, and none while the region installs.
+ * - A receipt is given up as soon as the snapshot is of no use any more.
+ * - Files that nobody uses are removed, at the latest by the second look after that.
  */
 import type { SnapshotResult } from '../apply/port.ts'
+import { assert } from '../base/assert.ts'
 import { asBuffer } from '../base/bytes.ts'
-import type { Clock } from '../base/clock.ts'
+import type { Clock, Later } from '../base/clock.ts'
 import { errorMessage, PolyraftError } from '../base/errors.ts'
 import type { RegionId } from '../base/ids.ts'
 import type { Logger } from '../base/logger.ts'
@@ -21,31 +24,34 @@ import type { Peer } from '../peer/peer.ts'
 import type { SnapshotService } from '../peer/ports.ts'
 import type { Region } from '../region/region.ts'
 import type { SnapshotState } from '../region/state.ts'
-import { decodeMeta, type SnapshotMeta, snapshotBytes, snapshotName } from '../snap/format.ts'
-import type {
-  RaftEnvelope,
-  SnapshotOutcome,
-  SnapshotRefusal,
-  SnapshotSink,
-  Transport,
-} from '../transport/port.ts'
-import { RateLimit } from './rate-limit.ts'
-import type { SnapPool } from './snap-pool.ts'
+import {
+  decodeMeta,
+  parseSetFile,
+  type SnapshotMeta,
+  type SnapshotOrigin,
+  snapshotBytes,
+  snapshotName,
+} from '../snap/format.ts'
+import type { RaftEnvelope, SnapshotRefusal, SnapshotSink, Transport } from '../transport/port.ts'
+import type { SnapCalls } from './snap-tasks.ts'
+import { type SnapshotJob, SnapshotProgress } from './snapshot-progress.ts'
+import { SnapshotRoom } from './snapshot-room.ts'
+import { SnapshotSends, type SnapshotSendsConfig } from './snapshot-sends.ts'
+import { SnapshotWaste } from './snapshot-waste.ts'
 
-export interface SnapshotsConfig {
-  readonly concurrentSendSnapLimit: number
+export interface SnapshotsConfig extends SnapshotSendsConfig {
   readonly concurrentRecvSnapLimit: number
-  readonly snapIoMaxBytesPerSec: number
+  readonly snapMgrGcTickIntervalMs: number
 }
 
 export interface SnapshotsOptions {
   readonly config: SnapshotsConfig
-  readonly dir: string
-  readonly pool: SnapPool
+  readonly pool: SnapCalls
   readonly transport: Transport
   /** Bytes that may be written without making the store short of space. */
   readonly room: () => number
   readonly clock: Clock
+  readonly later: Later
   readonly logger: Logger
   readonly peer: (regionId: RegionId) => Peer | undefined
   readonly notify: (regionId: RegionId, signal: PeerSignal) => void
@@ -53,61 +59,48 @@ export interface SnapshotsOptions {
   readonly fail: (error: Error) => void
 }
 
-/** A receiver that is busy is asked again after this, and so many times. */
-const BUSY_WAIT_MS = 500
-const BUSY_TRIES = 20
-/** Times its size that a received snapshot takes: as files, and as the data itself. */
-const SPACE_FACTOR = 2
-
-interface Send {
-  readonly envelope: RaftEnvelope
-  tries: number
-}
-
 export class Snapshots implements SnapshotService {
+  readonly progress: SnapshotProgress
   readonly #options: SnapshotsOptions
-  readonly #rate: RateLimit
-  readonly #queue: Send[] = []
+  readonly #sends: SnapshotSends
+  readonly #room: SnapshotRoom
+  readonly #waste: SnapshotWaste
   readonly #receiving = new Set<RegionId>()
-  /** Regions of which a set made here is being removed. */
+  /** Regions of which files made here are being removed. */
   readonly #removing = new Set<RegionId>()
-  readonly #timers = new Set<NodeJS.Timeout>()
+  /** Sets made here, whole ones, by name. */
+  readonly #held = new Set<string>()
   #sets = 0
-  #sending = 0
   #lastTransfer = 0
   #closed = false
-  readonly counts = {
-    built: 0,
-    failed: 0,
-    sent: 0,
-    sendsFailed: 0,
-    received: 0,
-    installed: 0,
-    refusedDiskFull: 0,
-  }
-  #bytesSent = 0
-  #bytesReceived = 0
+  #refusedDiskFull = 0
+  /** Something was made, received or removed since the last look for waste. */
+  #touched = false
+  #filesCollected = 0
+  #cancelLook = (): void => {}
 
   constructor(options: SnapshotsOptions) {
+    const { clock, logger, room } = options
     this.#options = options
-    this.#rate = new RateLimit(options.config.snapIoMaxBytesPerSec, options.clock)
+    this.progress = new SnapshotProgress(clock, logger)
+    this.#sends = new SnapshotSends({ ...options, progress: this.progress, metaOf })
+    this.#room = new SnapshotRoom(room)
+    this.#waste = new SnapshotWaste({
+      uses: (origin, regionId, name) => this.#uses(origin, regionId, name),
+    })
+    this.#lookLater()
   }
 
   stats(): Record<string, number> {
     return {
       snapshots_held: this.#sets,
-      snapshots_sending: this.#sending,
-      snapshots_send_queue: this.#queue.length,
+      snapshots_sending: this.#sends.running,
+      snapshots_send_queue: this.#sends.queued,
       snapshots_receiving: this.#receiving.size,
-      snapshots_built: this.counts.built,
-      snapshots_build_failures: this.counts.failed,
-      snapshots_sent: this.counts.sent,
-      snapshots_send_failures: this.counts.sendsFailed,
-      snapshots_received: this.counts.received,
-      snapshots_installed: this.counts.installed,
-      snapshots_refused_disk_full: this.counts.refusedDiskFull,
-      snapshots_sent_bytes: this.#bytesSent,
-      snapshots_received_bytes: this.#bytesReceived,
+      snapshots_promised_bytes: this.#room.promisedBytes,
+      snapshots_refused_disk_full: this.#refusedDiskFull,
+      snapshots_files_collected: this.#filesCollected,
+      ...this.progress.stats(),
     }
   }
 
@@ -116,15 +109,19 @@ export class Snapshots implements SnapshotService {
     if (this.#removing.has(regionId)) return false
     if (this.#sets >= this.#options.config.concurrentSendSnapLimit * 2) return false
     this.#sets++
+    this.#touched = true
+    this.progress.begin('build', regionId, 0)
     return true
   }
 
   release(data: Uint8Array | undefined): void {
+    assert(this.#sets > 0, 'what is released was reserved')
     this.#sets--
     if (data !== undefined) this.discardBuilt(data)
   }
 
   discardBuilt(data: Uint8Array): void {
+    this.#held.delete(snapshotName('gen', decodeMeta(asBuffer(data))))
     this.#remove('gen', data)
   }
 
@@ -133,6 +130,7 @@ export class Snapshots implements SnapshotService {
   }
 
   discard(data: Uint8Array): void {
+    this.#room.give(this.regionOf(data).id)
     this.#remove('rev', data)
   }
 
@@ -142,19 +140,27 @@ export class Snapshots implements SnapshotService {
 
   /** Apply has built one, or could not. */
   onBuilt({ regionId, id, meta, error }: SnapshotResult): void {
-    if (meta === undefined) this.counts.failed++
-    else this.counts.built++
     const built = meta === undefined ? undefined : decodeMeta(asBuffer(meta))
     const result =
       meta === undefined || built === undefined
         ? undefined
         : { data: meta, region: built.region, index: built.index, term: built.term }
+    const job = this.progress.find('build', regionId)
+    if (job !== undefined) {
+      if (built !== undefined) this.progress.add(job, snapshotBytes(built))
+      this.progress.end(job, built !== undefined)
+    }
+    if (built !== undefined) this.#held.add(snapshotName('gen', built))
+    if (this.#options.peer(regionId) === undefined) {
+      // The replica was destroyed, but not its reservation.
+      this.release(meta)
+      return
+    }
     this.#options.notify(regionId, { tag: PeerTag.SnapshotBuilt, id, result, error })
   }
 
   send(envelope: RaftEnvelope): void {
-    this.#queue.push({ envelope, tries: 0 })
-    this.#sendNext()
+    this.#sends.send(envelope)
   }
 
   install(regionId: RegionId, data: Uint8Array, state: SnapshotState | undefined): void {
@@ -167,7 +173,7 @@ export class Snapshots implements SnapshotService {
     const { pool } = this.#options
     pool.call({ op: 'complete', meta: data }).then(
       () => {
-        this.counts.installed++
+        this.#endInstall(regionId, true)
         this.discard(data)
         this.#tell(regionId, 'installed')
       },
@@ -175,8 +181,14 @@ export class Snapshots implements SnapshotService {
     )
   }
 
+  cancel(regionId: RegionId): void {
+    this.#options.pool.call({ op: 'cancel', regionId }).catch((error: unknown) => {
+      this.#onInstallFailed(regionId, error)
+    })
+  }
+
   onOffer(envelope: RaftEnvelope): SnapshotSink | SnapshotRefusal {
-    const { config, room, logger } = this.#options
+    const { config, logger } = this.#options
     const meta = metaOf(envelope)
     const { regionId } = envelope
     const refusal = this.#refusalOf(envelope, meta)
@@ -189,17 +201,18 @@ export class Snapshots implements SnapshotService {
       return { busy: true, reason: `${this.#receiving.size} snapshots are being received` }
     }
     const bytes = snapshotBytes(meta)
-    if (room() < bytes * SPACE_FACTOR) {
-      this.counts.refusedDiskFull++
+    if (!this.#room.take(regionId, bytes)) {
+      this.#refusedDiskFull++
       logger.warn({ region: regionId, bytes }, 'no room on disk for a snapshot')
       return { busy: true, reason: `no room on disk for ${bytes} bytes` }
     }
-    return this.#sinkOf(envelope)
+    return this.#sinkOf(envelope, meta)
   }
 
   async close(): Promise<void> {
     this.#closed = true
-    for (const timer of this.#timers) clearTimeout(timer)
+    this.#cancelLook()
+    this.#sends.close()
     await this.#options.pool.close()
   }
 
@@ -208,92 +221,64 @@ export class Snapshots implements SnapshotService {
     if (peer === undefined) return `region ${envelope.regionId} is not on this store`
     if (envelope.to.id !== peer.self.id) return `the peer here is ${peer.self.id}`
     if (meta.region.id !== envelope.regionId) return 'it is of another region'
-    const stale = meta.index < peer.raft.commitIndex
-    return stale ? `everything up to ${peer.raft.commitIndex} is here` : undefined
+    const { term, commitIndex } = peer.raft
+    if (envelope.message.term < term)
+      return `it was sent in term ${envelope.message.term}, before ${term}`
+    return meta.index < commitIndex ? `everything up to ${commitIndex} is here` : undefined
   }
 
-  #sinkOf(envelope: RaftEnvelope): SnapshotSink {
+  #sinkOf(envelope: RaftEnvelope, meta: SnapshotMeta): SnapshotSink {
     const { pool, logger, notify } = this.#options
-    const { regionId } = envelope
+    const { regionId, from, message } = envelope
     const transfer = ++this.#lastTransfer
-    const startMs = this.#options.clock.monotonicMs()
-    const meta = envelope.message.snapshot!.data
+    const job = this.progress.begin('receive', regionId, snapshotBytes(meta), from.storeId)
     this.#receiving.add(regionId)
-    const begun = pool.call({ op: 'begin', transfer, meta })
+    this.#touched = true
+    const begun = pool.call({ op: 'begin', transfer, meta: message.snapshot!.data })
     // Whoever writes next hears of it.
     begun.catch(() => {})
     return {
       write: async (file, offset, bytes) => {
         await begun
-        this.#bytesReceived += bytes.length
-        const own = Uint8Array.from(bytes)
-        await pool.call({ op: 'write', transfer, file, offset, bytes: own }, [own.buffer])
+        this.#mustBeOfUse(envelope, meta, job)
+        const { length } = bytes
+        // The memory is ours, so it moves on.
+        const memory = bytes.buffer as ArrayBuffer
+        await pool.call({ op: 'write', transfer, file, offset, bytes }, [memory])
+        this.progress.add(job, length)
+        this.#room.onWritten(regionId, length)
       },
       finish: async () => {
         await begun
         await pool.call({ op: 'finish', transfer })
-        this.counts.received++
-        const ms = Math.round(this.#options.clock.monotonicMs() - startMs)
-        logger.info({ region: regionId, ms }, 'received a snapshot')
+        logger.info(
+          { region: regionId, ms: Math.round(this.progress.ageMs(job)) },
+          'received a snapshot',
+        )
+        this.progress.end(job, true)
+        if (this.#options.peer(regionId) === undefined) {
+          this.accepted(regionId)
+          this.discard(message.snapshot!.data)
+          return
+        }
         // Receiving until the peer has it in its care.
         notify(regionId, { tag: PeerTag.SnapshotArrived, envelope })
       },
       abort: () => {
+        this.progress.end(job, false)
         this.#receiving.delete(regionId)
+        this.#room.give(regionId)
         // At close there is no worker any more; the next start removes what is left.
         pool.call({ op: 'abort', transfer }).catch(() => {})
       },
     }
   }
 
-  #sendNext(): void {
-    const { config, transport } = this.#options
-    while (this.#sending < config.concurrentSendSnapLimit && !this.#closed) {
-      const send = this.#queue.shift()
-      if (send === undefined) return
-      this.#sending++
-      const data = send.envelope.message.snapshot!.data
-      const { files } = metaOf(send.envelope)
-      const source = {
-        sizes: files.map(({ bytes }) => bytes),
-        read: (file: number, offset: number, length: number) =>
-          this.#read(data, file, offset, length),
-      }
-      transport.sendSnapshot(send.envelope, source, (outcome, reason) => {
-        this.#sending--
-        this.#onSendEnd(send, outcome, reason)
-        this.#sendNext()
-      })
-    }
-  }
-
-  async #read(meta: Uint8Array, file: number, offset: number, length: number): Promise<Uint8Array> {
-    await this.#rate.take(length)
-    const bytes = await this.#options.pool.call({ op: 'read', meta, file, offset, length })
-    if (bytes === undefined) throw new PolyraftError('Internal', 'a read answers bytes')
-    this.#bytesSent += length
-    return bytes
-  }
-
-  #onSendEnd(send: Send, outcome: SnapshotOutcome, reason: string): void {
-    const { regionId, to } = send.envelope
-    if (outcome === 'busy' && send.tries < BUSY_TRIES && !this.#closed) {
-      send.tries++
-      const timer = setTimeout(() => {
-        this.#timers.delete(timer)
-        this.#queue.push(send)
-        this.#sendNext()
-      }, BUSY_WAIT_MS)
-      this.#timers.add(timer)
-      return
-    }
-    const ok = outcome === 'sent'
-    if (ok) this.counts.sent++
-    else this.counts.sendsFailed++
-    const fields = { region: regionId, to: to.storeId, reason }
-    if (ok) this.#options.logger.info(fields, 'sent a snapshot')
-    else this.#options.logger.warn(fields, 'sending a snapshot failed')
-    this.#options.notify(regionId, { tag: PeerTag.SnapshotSent, to: to.id, ok })
+  /** Before each chunk: a region that is gone, or has caught up otherwise, takes no more. */
+  #mustBeOfUse(envelope: RaftEnvelope, meta: SnapshotMeta, job: SnapshotJob): void {
+    const late = this.progress.ageMs(job) > this.#options.config.snapGcTimeoutMs
+    const why = this.#refusalOf(envelope, meta) ?? (late && 'it takes longer than snap-gc-timeout')
+    if (why) throw new PolyraftError('Cancelled', why)
   }
 
   async #install(
@@ -302,11 +287,17 @@ export class Snapshots implements SnapshotService {
     state: SnapshotState | undefined,
   ): Promise<void> {
     const { pool } = this.#options
+    this.#touched = true
+    const bytesTotal = snapshotBytes(decodeMeta(asBuffer(meta)))
+    const job = this.progress.begin('install', regionId, bytesTotal)
     if (state !== undefined) {
       await pool.call({ op: 'record', meta, state })
       this.#tell(regionId, 'recorded')
     }
-    await pool.call({ op: 'ingest', meta })
+    await pool.call({ op: 'ingest', meta }, [], (bytes) => {
+      this.progress.add(job, bytes)
+      this.#room.onWritten(regionId, bytes)
+    })
     this.#tell(regionId, 'ingested')
   }
 
@@ -314,13 +305,22 @@ export class Snapshots implements SnapshotService {
     this.#options.notify(regionId, { tag: PeerTag.SnapshotInstall, phase })
   }
 
+  #endInstall(regionId: RegionId, ok: boolean): void {
+    const job = this.progress.find('install', regionId)
+    if (job !== undefined) this.progress.end(job, ok)
+  }
+
   /** Damaged files mean another snapshot; anything else means that the engine cannot be trusted. */
   #onInstallFailed(regionId: RegionId, error: unknown): void {
     const { logger, fail } = this.#options
+    this.#endInstall(regionId, false)
+    this.#room.give(regionId)
     const code = error instanceof PolyraftError ? error.code : 'Internal'
     if (this.#closed || code === 'Closed') return
     const fields = { region: regionId, error: errorMessage(error) }
-    if (code === 'Corruption') {
+    if (code === 'Cancelled') {
+      this.#tell(regionId, 'failed')
+    } else if (code === 'Corruption') {
       logger.error(fields, 'a received snapshot is damaged: another one is asked for')
       this.#tell(regionId, 'failed')
     } else {
@@ -332,6 +332,7 @@ export class Snapshots implements SnapshotService {
   #remove(origin: 'gen' | 'rev', data: Uint8Array): void {
     const { pool, logger } = this.#options
     if (this.#closed) return
+    this.#touched = true
     const meta = decodeMeta(asBuffer(data))
     const name = snapshotName(origin, meta)
     if (origin === 'gen') this.#removing.add(meta.region.id)
@@ -342,6 +343,58 @@ export class Snapshots implements SnapshotService {
       })
       .finally(() => this.#removing.delete(meta.region.id))
   }
+
+  #lookLater(): void {
+    const { config, later } = this.#options
+    this.#cancelLook = later(config.snapMgrGcTickIntervalMs, () => {
+      this.#collectWaste().then(
+        () => this.#lookAgain(),
+        (error: unknown) => {
+          const fields = { error: errorMessage(error) }
+          if (!this.#closed) this.#options.logger.warn(fields, 'snapshot files stay behind')
+          this.#lookAgain()
+        },
+      )
+    })
+  }
+
+  #lookAgain(): void {
+    if (!this.#closed) this.#lookLater()
+  }
+
+  /** A store that has to do with no snapshots does not look, and needs no thread for it. */
+  async #collectWaste(): Promise<void> {
+    const { pool, logger } = this.#options
+    if (!this.#touched && !this.#waste.hasSuspects) return
+    this.#touched = false
+    const names = asBuffer((await pool.call({ op: 'list' }))!).toString()
+    const files = this.#waste.look(names === '' ? [] : names.split('\n'))
+    // What is in use now may be waste at the next look.
+    if (names !== '') this.#touched = true
+    if (files.length === 0) return
+    const regions = files.map(regionOfFile)
+    for (const id of regions) this.#removing.add(id)
+    try {
+      await pool.call({ op: 'remove-files', files })
+    } finally {
+      for (const id of regions) this.#removing.delete(id)
+    }
+    this.#filesCollected += files.length
+    logger.info({ files: files.length }, 'removed snapshot files that nobody uses')
+  }
+
+  #uses(origin: SnapshotOrigin, regionId: RegionId, name: string): boolean {
+    if (origin === 'gen') {
+      return this.#held.has(name) || this.progress.find('build', regionId) !== undefined
+    }
+    const peer = this.#options.peer(regionId)
+    const isAccepted = peer?.heldSnapshot !== undefined || peer?.install !== undefined
+    return this.#receiving.has(regionId) || isAccepted
+  }
+}
+
+function regionOfFile(file: string): RegionId {
+  return parseSetFile(file)?.regionId ?? 0
 }
 
 /** What came from another store is not trusted: throws Corruption, which ends its transfer. */

@@ -1,14 +1,11 @@
 /**
- * What a store has on disk: the locked data directory with the KV engine and the raft log, and the
- * checks that the two belong together.
+ * What a store has on disk: the locked data directory with the KV engine, the raft log and snapshot
+ * files, and the regions found there.
  */
 import { join } from 'node:path'
 import type { Clock } from '../base/clock.ts'
-import { PolyraftError } from '../base/errors.ts'
-import type { LogIndex, ReadyNumber, RegionId, Term } from '../base/ids.ts'
 import type { Logger } from '../base/logger.ts'
-import { REJOIN } from '../base/rejoin.ts'
-import { ColumnFamily, type SharedKvEngine } from '../engine/port.ts'
+import type { SharedKvEngine } from '../engine/port.ts'
 import { openRocksDb } from '../engine/rocksdb-engine.ts'
 import { lockDataDirectory } from '../env/data-dir.ts'
 import type { DiskProbe } from '../env/disk-space.ts'
@@ -16,24 +13,12 @@ import { nodeFileSystem } from '../env/node-fs.ts'
 import type { DirectoryLock } from '../env/port.ts'
 import { openRaftLog } from '../raftlog/open.ts'
 import type { RaftLog, RaftLogEvents } from '../raftlog/port.ts'
-import { applyStateKey, snapshotStateKey } from '../region/keys.ts'
-import type { Region } from '../region/region.ts'
-import {
-  type ApplyState,
-  decodeApplyState,
-  decodeSnapshotState,
-  INITIAL_LOG_INDEX,
-  INITIAL_LOG_TERM,
-  RegionStateKind,
-  type SnapshotState,
-  type StoreIdent,
-} from '../region/state.ts'
-import { readMeta, removeAllBut } from '../snap/files.ts'
-import { encodeMeta, snapshotName } from '../snap/format.ts'
-import { type BootstrapPorts, loadIdent, loadRegionStates, readIdent } from './bootstrap.ts'
+import type { StoreIdent } from '../region/state.ts'
+import { type BootstrapPorts, loadIdent, readIdent } from './bootstrap.ts'
 import type { StoreConfig } from './config.ts'
 import { DiskGuard } from './disk-guard.ts'
 import { mustBelongTogether, writeOwner } from './log-owner.ts'
+import { StoreRegions } from './store-regions.ts'
 
 export interface StoreDiskOptions {
   readonly dir: string
@@ -44,14 +29,6 @@ export interface StoreDiskOptions {
   readonly events: RaftLogEvents
 }
 
-export interface InterruptedInstall {
-  readonly region: Region
-  readonly index: LogIndex
-  readonly term: Term
-  /** Describes the received files; undefined when they are not whole. */
-  readonly data: Uint8Array | undefined
-}
-
 export class StoreDisk {
   readonly guard: DiskGuard
   readonly engine: SharedKvEngine
@@ -60,10 +37,7 @@ export class StoreDisk {
   readonly snapshotDir: string
   readonly #lock: DirectoryLock
   readonly #raftDir: string
-  /** New regions whose first record is on its way to disk. */
-  #created:
-    | { readonly left: Set<RegionId>; readonly done: () => void; readonly fail: (e: Error) => void }
-    | undefined
+  readonly regions: StoreRegions
 
   static async open(options: StoreDiskOptions): Promise<StoreDisk> {
     const { dir, config, logger, events } = options
@@ -92,16 +66,16 @@ export class StoreDisk {
         logger,
         events: {
           onPersisted: (regionId, readyNumber) => {
-            if (!disk!.#onCreated(regionId, readyNumber)) events.onPersisted(regionId, readyNumber)
+            if (disk!.regions.onPersisted(regionId, readyNumber)) return
+            events.onPersisted(regionId, readyNumber)
           },
           onFailed: (error) => {
-            disk!.#created?.fail(error)
+            disk!.regions.onFailed(error)
             events.onFailed(error)
           },
         },
       })
       disk = new StoreDisk(lock, guard, engine, log, dir)
-      nodeFileSystem.makeDirectory(disk.snapshotDir)
       return disk
     } catch (error) {
       await engine?.close()
@@ -121,8 +95,10 @@ export class StoreDisk {
     this.guard = guard
     this.engine = engine
     this.log = log
-    this.snapshotDir = join(dir, 'snap')
     this.#raftDir = join(dir, 'raft')
+    this.snapshotDir = join(dir, 'snap')
+    const { snapshotDir } = this
+    this.regions = new StoreRegions({ engine, log, fs: nodeFileSystem, snapshotDir })
   }
 
   /** Who this store is; asked of PD where both kv/ and raft/ are empty. */
@@ -134,145 +110,6 @@ export class StoreDisk {
     return ident
   }
 
-  /** Begins the raft logs of new regions, durably: a log that is missing later is damage, not news. */
-  createLogs(regionIds: readonly RegionId[]): Promise<void> {
-    for (const regionId of regionIds) this.#mustBeUnused(regionId)
-    const fresh = regionIds.filter((regionId) => this.log.state(regionId) === undefined)
-    const state = { term: INITIAL_LOG_TERM, vote: 0 }
-    return this.#beginLogs(
-      fresh.map((regionId) => ({
-        regionId,
-        state: { ...state, index: INITIAL_LOG_INDEX, indexTerm: INITIAL_LOG_TERM },
-      })),
-    )
-  }
-
-  /** A crash before the region was adopted leaves a log that nothing was written to. */
-  #mustBeUnused(regionId: RegionId): void {
-    const state = this.log.state(regionId)
-    if (state === undefined) return
-    const { hardState, lastIndex } = state
-    if (hardState.term === INITIAL_LOG_TERM && lastIndex === INITIAL_LOG_INDEX) return
-    throw new PolyraftError(
-      'Corruption',
-      `the raft log holds entries of region ${regionId}, which kv/ never took over: kv/ lost data; ${REJOIN}`,
-      { regionId },
-    )
-  }
-
-  #beginLogs(logs: readonly { regionId: RegionId; state: SnapshotState }[]): Promise<void> {
-    if (logs.length === 0) return Promise.resolve()
-    return new Promise((resolve, reject) => {
-      const left = new Set(logs.map(({ regionId }) => regionId))
-      this.#created = { left, done: resolve, fail: reject }
-      for (const { regionId, state } of logs) {
-        const hardState = { term: state.term, vote: state.vote, commit: state.index }
-        this.log.create(regionId, state.index, state.indexTerm, hardState)
-        this.log.write({ regionId, readyNumber: 0, entries: [], hardState })
-      }
-      this.log.flush()
-    })
-  }
-
-  /** Regions that this store serves; each is in both the engine and the log, or something was lost. */
-  loadRegions(): Region[] {
-    const states = loadRegionStates(this.engine)
-    const known = new Set(states.map(({ region }) => region.id))
-    for (const regionId of this.log.regions()) {
-      if (known.has(regionId)) continue
-      throw new PolyraftError(
-        'Corruption',
-        `the raft log holds region ${regionId}, of which kv/ knows nothing: kv/ lost data or was ` +
-          `swapped; ${REJOIN}`,
-        { regionId },
-      )
-    }
-    const regions = states
-      .filter(({ kind }) => kind === RegionStateKind.Normal)
-      .map(({ region }) => region)
-    this.#compactAgain(regions)
-    return regions
-  }
-
-  /**
-   * Regions whose data was being replaced by a snapshot when the store stopped. Their raft logs are
-   * made to agree with what was recorded then; every other file of the snapshot directory goes.
-   */
-  async resumeInstalls(): Promise<InterruptedInstall[]> {
-    const regions = loadRegionStates(this.engine)
-      .filter(({ kind }) => kind === RegionStateKind.Applying)
-      .map(({ region }) => region)
-    const states = regions.map(({ id }) => this.#snapshotStateOf(id))
-    const names = regions.map((region, i) => {
-      return snapshotName('rev', { region, term: states[i]!.indexTerm, index: states[i]!.index })
-    })
-    removeAllBut(nodeFileSystem, this.snapshotDir, names)
-    const stale = regions
-      .map(({ id }, i) => ({ regionId: id, state: this.#withOwnVote(id, states[i]!) }))
-      .filter(({ regionId, state }) => this.log.term(regionId, state.index) !== state.indexTerm)
-    await this.#beginLogs(stale)
-    return regions.map((region, i) => {
-      const { index, indexTerm } = states[i]!
-      return { region, index, term: indexTerm, data: this.#readSet(names[i]!) }
-    })
-  }
-
-  #snapshotStateOf(regionId: RegionId): SnapshotState {
-    const stored = this.engine.get(ColumnFamily.Raft, snapshotStateKey(regionId))
-    if (stored !== undefined) return decodeSnapshotState(stored)
-    throw new PolyraftError(
-      'Corruption',
-      `region ${regionId} installs a snapshot, but kv/ lost its raft state; ${REJOIN}`,
-      { regionId },
-    )
-  }
-
-  /** What the log remembers of a later term, or of a vote, stays. */
-  #withOwnVote(regionId: RegionId, state: SnapshotState): SnapshotState {
-    const own = this.log.state(regionId)?.hardState
-    if (own === undefined || own.term < state.term) return state
-    const vote = own.term > state.term || state.vote === 0 ? own.vote : state.vote
-    return { ...state, term: own.term, vote }
-  }
-
-  /** Undefined when the set is damaged or gone: another snapshot is needed. */
-  #readSet(name: string): Uint8Array | undefined {
-    try {
-      const meta = readMeta(nodeFileSystem, this.snapshotDir, name)
-      return meta === undefined ? undefined : encodeMeta(meta)
-    } catch (error) {
-      if (error instanceof PolyraftError && error.code === 'Corruption') return undefined
-      throw error
-    }
-  }
-
-  /**
-   * Logs that apply gave up before the stop, of which the log was not told: deleted now, once what
-   * was read here is known to be on disk. Queued into the log's first round.
-   */
-  #compactAgain(regions: readonly Region[]): void {
-    let synced = false
-    for (const { id } of regions) {
-      const state = this.log.state(id)
-      const { truncatedIndex } = this.applyStateOf(id)
-      if (state === undefined || truncatedIndex < state.firstIndex) continue
-      if (truncatedIndex > state.lastIndex) continue
-      if (!synced) this.engine.sync()
-      synced = true
-      this.log.compact(id, truncatedIndex)
-    }
-  }
-
-  applyStateOf(regionId: RegionId): ApplyState {
-    const stored = this.engine.get(ColumnFamily.Raft, applyStateKey(regionId))
-    if (stored !== undefined) return decodeApplyState(stored)
-    throw new PolyraftError(
-      'Corruption',
-      `region ${regionId} has no apply state: kv/ lost data; ${REJOIN}`,
-      { regionId },
-    )
-  }
-
   /** Writes what is queued; threads that share the engine must have ended before `close`. */
   closeLog(): Promise<void> {
     return this.log.close()
@@ -281,17 +118,6 @@ export class StoreDisk {
   async close(): Promise<void> {
     await this.engine.close()
     await this.#lock.release()
-  }
-
-  /** The first record of a new region, of which no peer knows yet: ready number 0. */
-  #onCreated(regionId: RegionId, readyNumber: ReadyNumber): boolean {
-    if (readyNumber !== 0) return false
-    this.#created?.left.delete(regionId)
-    if (this.#created?.left.size === 0) {
-      this.#created.done()
-      this.#created = undefined
-    }
-    return true
   }
 }
 

@@ -4,10 +4,12 @@
  */
 
 import { unreachable } from '../base/assert.ts'
+import type { RoundScheduler } from '../base/clock.ts'
 import type { StoreId } from '../base/ids.ts'
 import type { Fsm, PollHandler } from '../batch-system/fsm.ts'
 import { Mailbox } from '../batch-system/mailbox.ts'
-import type { Router } from '../batch-system/router.ts'
+import { Poller } from '../batch-system/poller.ts'
+import { Router } from '../batch-system/router.ts'
 import { hasLogToCompact } from '../peer/admin/compact-log.ts'
 import {
   HEARTBEAT_PD,
@@ -122,4 +124,27 @@ export class StoreHandler implements PollHandler<Peer, StoreFsm> {
     const router = this.#router()
     for (const id of router.ids()) router.sendForced(id, signal)
   }
+}
+
+/** The poller of a store and its mailboxes; the handler is asked for once rounds run. */
+export function openStorePoller(
+  config: { readonly storeMaxBatchSize: number; readonly messagesPerTick: number },
+  scheduler: RoundScheduler,
+  handler: () => StoreHandler,
+): { readonly poller: Poller<Peer, StoreFsm>; readonly router: StoreRouter } {
+  const control = new StoreFsm()
+  const poller = new Poller<Peer, StoreFsm>({
+    scheduler,
+    handler: {
+      begin: () => handler().begin(),
+      handleControl: (fsm, max) => handler().handleControl(fsm, max),
+      handleNormal: (fsm, max) => handler().handleNormal(fsm, max),
+      lightEnd: (batch) => handler().lightEnd(batch),
+      end: () => handler().end(),
+    },
+    control,
+    batchMax: config.storeMaxBatchSize,
+    messagesMax: config.messagesPerTick,
+  })
+  return { poller, router: new Router(poller, control) }
 }

@@ -5,6 +5,7 @@ import { StateRole } from '../raft/types.ts'
 import { PeerRole } from '../region/region.ts'
 import type { DiskGuard } from './disk-guard.ts'
 import type { RegionStatus, StoreStatus } from './port.ts'
+import type { SnapshotProgressView } from './snapshot-progress.ts'
 
 const ROLE_NAMES = {
   [StateRole.Follower]: 'follower',
@@ -19,7 +20,7 @@ const PROGRESS_NAMES = {
   [ProgressState.Snapshot]: 'snapshot',
 } as const
 
-export function regionStatus(peer: Peer): RegionStatus {
+export function regionStatus(peer: Peer, snapshots: readonly SnapshotProgressView[]): RegionStatus {
   const { raft, region } = peer
   const progress: Record<string, { match: number; next: number; state: string }> = {}
   if (peer.isLeader) {
@@ -41,14 +42,18 @@ export function regionStatus(peer: Peer): RegionStatus {
     firstIndex: raft.firstIndex,
     lastIndex: raft.lastIndex,
     progress,
-    ...snapshotStatus(peer),
+    ...snapshotStatus(peer, snapshots),
   }
 }
 
-function snapshotStatus(peer: Peer): Pick<RegionStatus, 'snapshot'> {
+function snapshotStatus(
+  peer: Peer,
+  progress: readonly SnapshotProgressView[],
+): Pick<RegionStatus, 'snapshot'> {
   const held = peer.heldSnapshot === undefined ? 'none' : 'held'
-  const snapshot = { source: peer.source.kind, install: peer.install?.kind ?? held }
-  return snapshot.source === 'idle' && snapshot.install === 'none' ? {} : { snapshot }
+  const snapshot = { source: peer.source.kind, install: peer.install?.kind ?? held, progress }
+  const isNone = snapshot.source === 'idle' && snapshot.install === 'none'
+  return isNone && progress.length === 0 ? {} : { snapshot }
 }
 
 export function diskStatus(guard: DiskGuard | undefined): Pick<StoreStatus, 'disk'> {

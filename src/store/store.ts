@@ -16,19 +16,19 @@ import type { Clock, Random, RoundScheduler } from '../base/clock.ts'
 import { errorMessage, isOperatingError } from '../base/errors.ts'
 import type { RegionId, StoreId } from '../base/ids.ts'
 import type { Logger } from '../base/logger.ts'
-import { Poller } from '../batch-system/poller.ts'
-import { Router } from '../batch-system/router.ts'
+import { machineLater } from '../base/node-clock.ts'
+import type { Poller } from '../batch-system/poller.ts'
 import type { DiskProbe } from '../env/disk-space.ts'
 import { nodeDiskProbe } from '../env/node-fs.ts'
-import type { PdClient, StoreMeta } from '../pd/port.ts'
-import { CAMPAIGN, PeerTag } from '../peer/messages.ts'
+import type { PdClient, RegionOrder, StoreMeta } from '../pd/port.ts'
+import { type PeerMessage, PeerTag } from '../peer/messages.ts'
 import { PeerMetrics } from '../peer/metrics.ts'
-import { Peer } from '../peer/peer.ts'
+import type { Peer } from '../peer/peer.ts'
 import { PeerHandler } from '../peer/peer-handler.ts'
 import type { PeerPorts } from '../peer/ports.ts'
 import { notLeader, regionNotFound, serverIsBusy, storeNotMatch } from '../peer/region-errors.ts'
 import { type RawRequest, type RegionError, regionErrorResponse } from '../protocol/raw.ts'
-import { peerOnStore, type Region } from '../region/region.ts'
+import type { Region } from '../region/region.ts'
 import type { StoreIdent } from '../region/state.ts'
 import type { RaftEnvelope, Transport, TransportEvents } from '../transport/port.ts'
 import { abandonRequests } from './abandon.ts'
@@ -38,13 +38,17 @@ import { mustBeSafeConfig, type StoreConfig } from './config.ts'
 import { startGuard, takeDiskNotice } from './disk-notice.ts'
 import { giveUpLeaders } from './give-up-leaders.ts'
 import { Inflight } from './inflight.ts'
+import { peerOrderOf } from './pd-orders.ts'
 import { PdReporter } from './pd-reporter.ts'
 import type { RegionStatus, StoreService, StoreStatus } from './port.ts'
+import { Replicas } from './replicas.ts'
 import { RoundReads } from './round-reads.ts'
 import { SnapPool } from './snap-pool.ts'
 import { Snapshots } from './snapshots.ts'
-import { type InterruptedInstall, StoreDisk } from './store-disk.ts'
-import { StoreFsm, StoreHandler, type StoreRouter } from './store-handler.ts'
+import { StalePeers } from './stale-peers.ts'
+import { StoreDisk } from './store-disk.ts'
+import { openStorePoller, type StoreFsm, StoreHandler, type StoreRouter } from './store-handler.ts'
+import type { InterruptedInstall } from './store-regions.ts'
 import { diskStatus, regionStatus } from './store-status.ts'
 
 export interface StoreOptions {
@@ -83,7 +87,7 @@ export class Store implements StoreService {
   #apply: ApplyPool | undefined
   #transport: Transport | undefined
   #handler: StoreHandler | undefined
-  #ports: PeerPorts | undefined
+  #replicas: Replicas | undefined
   #reads: RoundReads | undefined
   #reporter: PdReporter | undefined
   #ident: StoreIdent | undefined
@@ -111,21 +115,13 @@ export class Store implements StoreService {
     const { config, scheduler } = options
     this.#options = options
     this.#inflight = new Inflight(config.inflightBytesMax)
-    const control = new StoreFsm()
-    this.#poller = new Poller<Peer, StoreFsm>({
-      scheduler: { schedule: (run) => scheduler.schedule(() => this.#guard(run)) },
-      handler: {
-        begin: () => this.#handler!.begin(),
-        handleControl: (fsm, max) => this.#handler!.handleControl(fsm, max),
-        handleNormal: (fsm, max) => this.#handler!.handleNormal(fsm, max),
-        lightEnd: (batch) => this.#handler!.lightEnd(batch),
-        end: () => this.#handler!.end(),
-      },
-      control,
-      batchMax: config.storeMaxBatchSize,
-      messagesMax: config.messagesPerTick,
-    })
-    this.#router = new Router(this.#poller, control)
+    const { poller, router } = openStorePoller(
+      config,
+      { schedule: (run) => scheduler.schedule(() => this.#guard(run)) },
+      () => this.#handler!,
+    )
+    this.#poller = poller
+    this.#router = router
   }
 
   get storeId(): StoreId {
@@ -171,7 +167,7 @@ export class Store implements StoreService {
       clusterId: this.#ident?.clusterId ?? 0,
       storeId: this.#ident?.storeId ?? 0,
       ready: this.#ready,
-      regionCount: this.#router.size,
+      regionCount: this.#replicas?.initialisedCount ?? 0,
       leaderCount,
       ...diskStatus(this.#disk?.guard),
     }
@@ -183,7 +179,8 @@ export class Store implements StoreService {
 
   regionStatus(regionId: RegionId): RegionStatus | undefined {
     const peer = this.#router.get(regionId)
-    return peer === undefined ? undefined : regionStatus(peer)
+    if (peer === undefined) return undefined
+    return regionStatus(peer, this.#snapshots?.progress.of(regionId) ?? [])
   }
 
   metrics(): Record<string, number> {
@@ -225,8 +222,8 @@ export class Store implements StoreService {
     })
     const { fresh, regions } = await this.#join()
     this.#startThreads()
-    for (const region of regions) this.#startPeer(region, fresh)
-    for (const install of this.#interrupted) this.#resumeInstall(install)
+    for (const region of regions) this.#replicas!.start(region, fresh)
+    for (const install of this.#interrupted) this.#replicas!.resume(install)
     this.#disk.log.flush()
     this.#startClocks()
     startGuard(this.#disk.guard, this.#router, this.#transport!, this.storeId)
@@ -244,7 +241,7 @@ export class Store implements StoreService {
       logger,
       sleep,
       isStopping: () => this.#stopping,
-      createLogs: (regionIds) => disk.createLogs(regionIds),
+      createLogs: (regionIds) => disk.regions.createLogs(regionIds),
     }
     this.#ident = await disk.loadIdent(ports)
     const { clusterId, storeId } = this.#ident
@@ -257,6 +254,7 @@ export class Store implements StoreService {
       state: 0,
       startTimestamp: Math.floor(clock.wallMs() / 1000),
       lastHeartbeatMs: 0,
+      physicallyDestroyed: false,
       deployPath: '',
     }
     await register(ports, full, this.#ident)
@@ -265,17 +263,20 @@ export class Store implements StoreService {
       this.#ident = { ...this.#ident, adopted: true }
       return { fresh: true, regions }
     }
-    this.#interrupted = await disk.resumeInstalls()
-    return { fresh: false, regions: disk.loadRegions() }
+    disk.regions.finishDestroying()
+    this.#interrupted = await disk.regions.resumeInstalls()
+    return { fresh: false, regions: disk.regions.loadRegions() }
   }
 
   #startThreads(): void {
     const { config, clock, random, logger } = this.#options
     const { engine, log, snapshotDir, guard } = this.#disk!
     this.#apply = new ApplyPool({
+      storeId: this.storeId,
       workers: config.applyPoolSize,
       engineHandle: engine.handle,
       snapshotDir,
+      buildBytesPerSec: config.snapIoMaxBytesPerSec,
       logger,
       events: {
         onSnapshot: (result) => this.#snapshots!.onBuilt(result),
@@ -287,18 +288,36 @@ export class Store implements StoreService {
         onFailed: (error) => this.#fail(error),
       },
     })
+    const snapPool = new SnapPool({
+      engineHandle: engine.handle,
+      dir: snapshotDir,
+      bytesPerSec: config.snapIoMaxBytesPerSec,
+    })
     this.#snapshots = new Snapshots({
       config,
-      dir: snapshotDir,
-      pool: new SnapPool({ engineHandle: engine.handle, dir: snapshotDir }),
+      pool: snapPool,
       transport: this.#transport!,
       room: () => guard.roomBytes,
       clock,
+      later: machineLater,
       logger,
       peer: (regionId) => this.#router.get(regionId),
       notify: (regionId, signal) => this.#router.sendForced(regionId, signal),
       fail: (error) => this.#fail(error),
     })
+    const replicas = new Replicas({
+      router: this.#router,
+      engine,
+      mailboxCapacity: config.mailboxCapacity,
+      applyStateOf: (regionId) => this.#disk!.regions.applyStateOf(regionId),
+      bury: async (tombstone) => {
+        await snapPool.call({ op: 'bury', tombstone })
+      },
+      fail: (error) => {
+        if (!this.#stopping) this.#fail(error)
+      },
+    })
+    this.#replicas = replicas
     const release = (request: RawRequest): void => this.#inflight.release(request)
     this.#reads = new RoundReads(engine, logger, release)
     this.#reporter = new PdReporter({
@@ -308,7 +327,7 @@ export class Store implements StoreService {
       clock,
       logger,
       intervalMs: config.pdStoreHeartbeatTickIntervalMs,
-      figures: () => ({ regionCount: this.#router.size, isBusy: false }),
+      figures: () => ({ regionCount: replicas.initialisedCount, isBusy: false }),
     })
     const reporter = this.#reporter
     const ports: PeerPorts = {
@@ -322,6 +341,7 @@ export class Store implements StoreService {
       apply: this.#apply,
       reads: this.#reads,
       snapshots: this.#snapshots,
+      replicas,
       disks: guard,
       metrics: this.#metrics,
       notify: (regionId, signal) => this.#router.sendForced(regionId, signal),
@@ -331,81 +351,58 @@ export class Store implements StoreService {
         if (!this.#stopping) this.#fail(error)
       },
     }
+    replicas.attach(ports)
     this.#handler = new StoreHandler(new PeerHandler(ports), this.#reads, () => this.#router, log)
-    this.#ports = ports
-  }
-
-  #startPeer(region: Region, fresh: boolean): void {
-    const applyState = this.#disk!.applyStateOf(region.id)
-    this.#apply!.register(region, applyState)
-    const peer = new Peer(this.#ports!, {
-      region,
-      applyState,
-      mailboxCapacity: this.#options.config.mailboxCapacity,
-      fresh,
-    })
-    this.#router.register(peer)
-    const alone = region.peers.length === 1
-    const first = fresh && peerOnStore(region, this.storeId) === region.peers[0]
-    // Bootstrap spreads the first peers over the stores: elections without waiting, leaders balanced.
-    if (alone || first) this.#router.sendForced(region.id, CAMPAIGN)
-    // Committed entries that were not applied before the stop are waiting.
-    else this.#router.sendForced(region.id, { tag: PeerTag.EntriesFetched, to: 0 })
-  }
-
-  /** The region votes and stores entries again; it applies once the snapshot is installed. */
-  #resumeInstall({ region, index, term, data }: InterruptedInstall): void {
-    const applyState = this.#disk!.applyStateOf(region.id)
-    const peer = new Peer(this.#ports!, {
-      region,
-      applyState,
-      mailboxCapacity: this.#options.config.mailboxCapacity,
-      fresh: false,
-      install: {
-        kind: data === undefined ? 'failed' : 'ingesting',
-        index,
-        term,
-        data: data ?? new Uint8Array(0),
-        readyNumber: 0,
-        hardState: { term, vote: 0, commit: index },
-        logDurable: true,
-        ingested: false,
-      },
-    })
-    this.#router.register(peer)
-    this.#options.logger.info({ region: region.id, index }, 'goes on installing a snapshot')
-    if (data !== undefined) this.#snapshots!.install(region.id, data, undefined)
   }
 
   #startClocks(): void {
-    const { config } = this.#options
+    const { config, pd, clock, logger } = this.#options
     const every = (ms: number, message: 'tick' | 'heartbeat-pd' | 'raft-log-gc'): void => {
       this.#timers.push(setInterval(() => this.#router.sendControl({ kind: message }), ms))
     }
     every(config.raftBaseTickIntervalMs, 'tick')
     every(config.pdHeartbeatTickIntervalMs, 'heartbeat-pd')
     every(config.raftLogGcTickIntervalMs, 'raft-log-gc')
+    const stale = new StalePeers({
+      pd,
+      router: this.#router,
+      clock,
+      logger,
+      leaderMissingMs: config.maxLeaderMissingDurationMs,
+    })
+    this.#timers.push(setInterval(() => stale.check(), config.peerStaleStateCheckIntervalMs))
+    pd.onRegionOrder((order) => this.#onOrder(order))
     this.#reporter!.start()
   }
 
-  /** Of no region here, or of one that has too much to do. */
-  #onUndelivered(envelope: RaftEnvelope): void {
-    const isNotice = this.#disk !== undefined && takeDiskNotice(this.#disk.guard, envelope)
-    if (!isNotice) this.#metrics.raftMessagesDropped++
+  #onOrder(order: RegionOrder): void {
+    const message = this.#stopping ? undefined : peerOrderOf(order)
+    if (message === undefined) return
+    this.#router.sendForced(order.regionId, { tag: PeerTag.PdOrder, order: message })
   }
 
   #transportEvents(): TransportEvents {
     return {
       onMessages: (envelopes) => {
         for (const envelope of envelopes) {
-          const outcome = this.#router.send(envelope.regionId, { tag: PeerTag.Raft, envelope })
-          if (outcome !== 'ok') this.#onUndelivered(envelope)
+          if (!this.#deliver(envelope)) this.#metrics.raftMessagesDropped++
         }
       },
       onSnapshotOffer: (envelope) =>
         this.#snapshots?.onOffer(envelope) ?? { busy: true, reason: 'the store is starting' },
       onUnreachable: (storeId) => this.#router.sendControl({ kind: 'unreachable', storeId }),
     }
+  }
+
+  #deliver(envelope: RaftEnvelope): boolean {
+    const { regionId } = envelope
+    const message: PeerMessage = { tag: PeerTag.Raft, envelope }
+    const outcome = this.#router.send(regionId, message)
+    if (outcome !== 'not-found') return outcome === 'ok'
+    if (takeDiskNotice(this.#disk!.guard, envelope)) return true
+    // Regions are opened before the first message counts: then unknown means unknown.
+    if (!this.#ready || this.#replicas?.onUnknown(envelope) !== true) return false
+    return this.#router.send(regionId, message) === 'ok'
   }
 
   #refuse(request: RawRequest, error: RegionError): void {

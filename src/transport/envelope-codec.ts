@@ -9,7 +9,7 @@
  *   message  := type | flags | to | from | term | log_term | index | commit | commit_term
  *               | reject_hint | request_snapshot | n | n × entry
  *               | context?  (flag 2) | snapshot?  (flag 4)
- *   flags    := 1 reject, 2 has context, 4 has snapshot
+ *   flags    := 1 reject, 2 has context, 4 has snapshot, 8 tombstone (of the envelope)
  *   entry    := index | term | type | bin data
  *   snapshot := index | term | auto_leave | 4 × (n | n × peer id) | bin data
  *
@@ -34,7 +34,8 @@ import type { RaftEnvelope } from './port.ts'
 const REJECT = 1
 const HAS_CONTEXT = 2
 const HAS_SNAPSHOT = 4
-const FLAGS_MAX = REJECT | HAS_CONTEXT | HAS_SNAPSHOT
+const TOMBSTONE = 8
+const FLAGS_MAX = REJECT | HAS_CONTEXT | HAS_SNAPSHOT | TOMBSTONE
 
 /** Upper bounds of what an envelope and an entry take besides their bytes. */
 const ENVELOPE_OVERHEAD_BYTES = 21 * 9
@@ -78,12 +79,13 @@ function pushEnvelope(out: Value[], envelope: RaftEnvelope): void {
   const { from, to, epoch } = envelope
   out.push(envelope.regionId, from.id, from.storeId, from.role, to.id, to.storeId, to.role)
   out.push(epoch.confVer, epoch.version)
-  pushMessage(out, envelope.message)
+  pushMessage(out, envelope.message, envelope.tombstone === true ? TOMBSTONE : 0)
 }
 
-function pushMessage(out: Value[], message: Message): void {
+function pushMessage(out: Value[], message: Message, envelopeFlags: number): void {
   const { entries, context, snapshot } = message
-  let flags = message.reject ? REJECT : 0
+  let flags = envelopeFlags
+  if (message.reject) flags |= REJECT
   if (context.length > 0) flags |= HAS_CONTEXT
   if (snapshot !== undefined) flags |= HAS_SNAPSHOT
   out.push(message.type, flags, message.to, message.from, message.term, message.logTerm)
@@ -176,13 +178,15 @@ class Cursor {
 }
 
 function readEnvelope(cursor: Cursor): RaftEnvelope {
-  return {
-    regionId: cursor.int(),
-    from: readPeer(cursor),
-    to: readPeer(cursor),
-    epoch: { confVer: cursor.int(), version: cursor.int() },
-    message: readMessage(cursor),
-  }
+  const regionId = cursor.int()
+  const from = readPeer(cursor)
+  const to = readPeer(cursor)
+  const epoch = { confVer: cursor.int(), version: cursor.int() }
+  const type = cursor.kind(MessageType.ForgetLeader) as MessageType
+  const flags = cursor.kind(FLAGS_MAX)
+  const message = readMessage(cursor, type, flags)
+  const envelope = { regionId, from, to, epoch, message }
+  return (flags & TOMBSTONE) === 0 ? envelope : { ...envelope, tombstone: true }
 }
 
 function readPeer(cursor: Cursor): Peer {
@@ -193,9 +197,7 @@ function readPeer(cursor: Cursor): Peer {
   }
 }
 
-function readMessage(cursor: Cursor): Message {
-  const type = cursor.kind(MessageType.ForgetLeader) as MessageType
-  const flags = cursor.kind(FLAGS_MAX)
+function readMessage(cursor: Cursor, type: MessageType, flags: number): Message {
   const message: Message = {
     type,
     to: cursor.int(),

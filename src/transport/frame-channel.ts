@@ -9,7 +9,8 @@
 import type { Socket } from 'node:net'
 import { assert } from '../base/assert.ts'
 import { PolyraftError } from '../base/errors.ts'
-import { FrameReader, frameOf } from './frame.ts'
+import { FRAME_HEADER_BYTES, frameOf, sealFrame } from './frame.ts'
+import { FrameAssembler } from './frame-assembler.ts'
 
 /** Bytes that the socket may hold before a sender waits. */
 const SOCKET_BYTES_MAX = 4 * 1024 * 1024
@@ -21,7 +22,7 @@ interface Waiter<T> {
 
 export class FrameChannel {
   readonly #socket: Socket
-  readonly #reader: FrameReader
+  readonly #reader: FrameAssembler
   readonly #timeoutMs: number
   #receiver: Waiter<Buffer> | undefined = undefined
   #sender: Waiter<void> | undefined = undefined
@@ -31,7 +32,7 @@ export class FrameChannel {
   /** The socket must be paused and without listeners. */
   constructor(socket: Socket, payloadBytesMax: number, timeoutMs: number) {
     this.#socket = socket
-    this.#reader = new FrameReader(payloadBytesMax)
+    this.#reader = new FrameAssembler(payloadBytesMax)
     this.#timeoutMs = timeoutMs
     socket.on('data', (chunk) => this.#onData(chunk as Buffer))
     socket.on('drain', () => this.#settle(this.#sender, undefined))
@@ -50,11 +51,16 @@ export class FrameChannel {
     })
   }
 
-  /** Resolves when another frame may be sent. */
-  send(payload: Uint8Array): Promise<void> {
+  /**
+   * Resolves when another frame may be sent. `headroomBytes` in front of the payload are the
+   * channel's: enough of them, and nothing is copied.
+   */
+  send(payload: Uint8Array, headroomBytes = 0): Promise<void> {
     assert(this.#sender === undefined, 'one sends at a time')
     if (this.#error !== undefined) return Promise.reject(this.#error)
-    this.#socket.write(frameOf(payload))
+    this.#socket.write(
+      headroomBytes >= FRAME_HEADER_BYTES ? frameInPlace(payload) : frameOf(payload),
+    )
     if (this.#socket.writableLength <= SOCKET_BYTES_MAX) return Promise.resolve()
     return new Promise((resolve, reject) => {
       this.#sender = { resolve, reject }
@@ -119,4 +125,9 @@ export class FrameChannel {
     for (const waiter of waiters) waiter?.reject(this.#error)
     if (destroy) this.#socket.destroy()
   }
+}
+
+function frameInPlace({ buffer, byteOffset, length }: Uint8Array): Buffer {
+  const frame = Buffer.from(buffer, byteOffset - FRAME_HEADER_BYTES, FRAME_HEADER_BYTES + length)
+  return sealFrame(frame)
 }

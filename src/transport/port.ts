@@ -14,18 +14,33 @@ export interface RaftEnvelope {
   /** Epoch of the sender's region. */
   readonly epoch: RegionEpoch
   readonly message: Message
+  /**
+   * No raft message: whoever is at `epoch` tells a peer that it is no member there any more, and
+   * should destroy itself. What the message holds means nothing.
+   */
+  readonly tombstone?: boolean
 }
 
 /** Where the bytes of an outgoing snapshot come from. */
 export interface SnapshotSource {
   /** Bytes of each file, in order. */
   readonly sizes: readonly number[]
+  /**
+   * Bytes in front of what read() answers, in memory that it gives away: the transport writes its
+   * headers there. Without them it copies.
+   */
+  readonly headroomBytes?: number
+  /** Most that one read() is asked for; a slow source has to give signs of life. */
+  readonly chunkBytesMax?: number
   read(file: number, offset: number, length: number): Promise<Uint8Array>
 }
 
 /** Where the bytes of an incoming snapshot go. After an error, or abort(), it is of no use. */
 export interface SnapshotSink {
-  /** In order within files, and file after file. Resolves when more may come. */
+  /**
+   * In order within files, and file after file. The memory of `bytes` is the sink's from here on.
+   * Resolves when more may come.
+   */
   write(file: number, offset: number, bytes: Buffer): Promise<void>
   /** All of it came: resolves once it is verified, durable, and on its way to the peer. */
   finish(): Promise<void>

@@ -9,20 +9,23 @@
  *
  * A transfer that breaks begins anew: the receiver throws away what it got.
  */
-import { asBuffer } from '../base/bytes.ts'
+import { asBuffer, writeU64LE } from '../base/bytes.ts'
 import { ByteReader, ByteWriter } from '../base/codec.ts'
 import { PolyraftError } from '../base/errors.ts'
-import { MIB } from '../base/limits.ts'
+import { KIB } from '../base/limits.ts'
 import { decodeEnvelopes, encodeFrame } from './envelope-codec.ts'
 import { FRAME_HEADER_BYTES } from './frame.ts'
 import type { RaftEnvelope, SnapshotRefusal, SnapshotSink, SnapshotSource } from './port.ts'
 
-export const CHUNK_BYTES = MIB
+/** Small enough that the main thread, which passes chunks on, is never held up. */
+export const CHUNK_BYTES = 256 * KIB
 const OFFER = 1
 const ANSWER = 2
 const CHUNK = 3
 const END = 4
 const CHUNK_HEADER_BYTES = 13
+/** In front of a chunk's bytes: what a source leaves free, so that nothing is copied. */
+export const CHUNK_HEADROOM_BYTES = FRAME_HEADER_BYTES + CHUNK_HEADER_BYTES
 
 export const SnapshotVerdict = { Ok: 0, Busy: 1, Refused: 2 } as const
 
@@ -47,8 +50,37 @@ export function encodeStreamAnswer(verdict: number, reason: string): Buffer {
 }
 
 export function encodeChunk(file: number, offset: number, bytes: Uint8Array): Buffer {
-  const writer = new ByteWriter(CHUNK_HEADER_BYTES + bytes.length)
-  return writer.u8(CHUNK).u32(file).u64(offset).raw(bytes).take()
+  const payload = Buffer.allocUnsafeSlow(CHUNK_HEADER_BYTES + bytes.length)
+  payload.set(bytes, CHUNK_HEADER_BYTES)
+  return writeChunkHeader(payload, file, offset)
+}
+
+/** The same in place: CHUNK_HEADER_BYTES in front of `bytes` are overwritten. */
+function encodeChunkInPlace(file: number, offset: number, bytes: Uint8Array): Buffer {
+  const start = bytes.byteOffset - CHUNK_HEADER_BYTES
+  const payload = Buffer.from(bytes.buffer, start, CHUNK_HEADER_BYTES + bytes.length)
+  return writeChunkHeader(payload, file, offset)
+}
+
+function writeChunkHeader(payload: Buffer, file: number, offset: number): Buffer {
+  payload[0] = CHUNK
+  payload.writeUInt32LE(file, 1)
+  writeU64LE(payload, offset, 5)
+  return payload
+}
+
+/** A chunk to send, and how much of its memory in front is still free. */
+export function chunkOf(
+  { headroomBytes = 0 }: SnapshotSource,
+  file: number,
+  offset: number,
+  bytes: Uint8Array,
+): { readonly payload: Buffer; readonly headroomBytes: number } {
+  if (headroomBytes < CHUNK_HEADER_BYTES) {
+    return { payload: encodeChunk(file, offset, bytes), headroomBytes: 0 }
+  }
+  const payload = encodeChunkInPlace(file, offset, bytes)
+  return { payload, headroomBytes: headroomBytes - CHUNK_HEADER_BYTES }
 }
 
 export function encodeEnd(): Buffer {
@@ -85,11 +117,13 @@ export function decodeStreamFrame(payload: Buffer): StreamFrame {
 export async function sendChunks(
   source: SnapshotSource,
   send: (file: number, offset: number, bytes: Buffer) => Promise<void>,
+  chunkBytesMax = CHUNK_BYTES,
 ): Promise<void> {
+  const chunkBytes = Math.min(chunkBytesMax, source.chunkBytesMax ?? CHUNK_BYTES)
   for (let file = 0; file < source.sizes.length; file++) {
     const size = source.sizes[file]!
-    for (let offset = 0; offset < size; offset += CHUNK_BYTES) {
-      const bytes = await source.read(file, offset, Math.min(CHUNK_BYTES, size - offset))
+    for (let offset = 0; offset < size; offset += chunkBytes) {
+      const bytes = await source.read(file, offset, Math.min(chunkBytes, size - offset))
       await send(file, offset, asBuffer(bytes))
     }
   }

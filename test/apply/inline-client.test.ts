@@ -3,7 +3,7 @@ import { beforeEach, describe, expect, it } from 'vitest'
 import { InlineApplyClient } from '../../src/apply/inline-client.ts'
 import { type ApplyLimits, DEFAULT_APPLY_LIMITS } from '../../src/apply/limits.ts'
 import type { ApplyResult } from '../../src/apply/port.ts'
-import { type Entry, EntryType } from '../../src/raft/types.ts'
+import type { Entry } from '../../src/raft/types.ts'
 import { INITIAL_APPLY_STATE } from '../../src/region/state.ts'
 import { bulk, command, entry, FakeEngine, ManualClock, region } from './support.ts'
 
@@ -21,6 +21,7 @@ beforeEach(() => {
 
 function open(limits: Partial<ApplyLimits> = {}, pumped = false): InlineApplyClient {
   return new InlineApplyClient({
+    storeId: 1,
     engine,
     clock,
     limits: { ...DEFAULT_APPLY_LIMITS, ...limits },
@@ -68,9 +69,7 @@ describe('applying', () => {
   it('advances over entries that write nothing', () => {
     const client = open()
     client.register(region(1), INITIAL_APPLY_STATE)
-    const change = entry(7, Buffer.from('opaque'), { type: EntryType.ConfChange })
-    const changeV2 = entry(8, Buffer.from('opaque'), { type: EntryType.ConfChangeV2, term: 9 })
-    applyAll(client, 1, entry(6), change, changeV2)
+    applyAll(client, 1, entry(6), entry(7), entry(8, Buffer.alloc(0), { term: 9 }))
     expect(engine.applyState(1)).toMatchObject({ appliedIndex: 8, appliedTerm: 9 })
     expect(results).toMatchObject([[{ appliedIndex: 8, appliedTerm: 9, writtenKeys: 0 }]])
   })
@@ -106,6 +105,7 @@ describe('applying', () => {
 
   it('may be called again from within its results', () => {
     const client = new InlineApplyClient({
+      storeId: 1,
       engine,
       clock,
       events: {

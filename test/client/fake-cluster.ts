@@ -298,6 +298,7 @@ export function storeMeta(id: StoreId, address: string): StoreMeta {
     state: 0,
     startTimestamp: 0,
     lastHeartbeatMs: Date.now(),
+    physicallyDestroyed: false,
     deployPath: '',
   }
 }

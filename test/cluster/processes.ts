@@ -46,6 +46,10 @@ export class Processes {
     return `127.0.0.1:${this.#base}`
   }
 
+  address(number: number): string {
+    return `127.0.0.1:${this.#base + number}`
+  }
+
   storeDir(number: number): string {
     return join(this.#options.storesDir ?? this.dir, `store-${number}`)
   }
@@ -62,7 +66,7 @@ export class Processes {
     const args = [
       'server',
       ...['-C', join(this.dir, 'store.toml'), '--data-dir', this.storeDir(number)],
-      ...['--addr', `127.0.0.1:${this.#base + number}`],
+      ...['--addr', this.address(number)],
       ...['--status-addr', this.#status(number), '--pd-endpoints', this.pd],
     ]
     const child = this.#spawn(`store-${number}`, args, fileKib)

@@ -223,14 +223,20 @@ export function pdClientConformance(
       client.onRegionOrder((order) => orders.push(order))
       const order = {
         regionId: first.id,
+        regionEpoch: undefined,
         targetPeer: undefined,
+        changePeer: { peer: { id: 8, storeId: 3, role: 1 as const }, changeType: 2 as const },
         transferLeader: { id: 9, storeId: 2, role: 0 as const },
       }
       expect(core.sendOrder(order), 'no leader is known').toBe(false)
       client.regionHeartbeat(heartbeat(first))
       await until(() => core.sendOrder(order))
       await until(() => orders.length > 0)
-      expect(orders[0]).toEqual({ ...order, targetPeer: first.peers[0] })
+      expect(orders[0]).toEqual({
+        ...order,
+        regionEpoch: first.epoch,
+        targetPeer: first.peers[0],
+      })
     })
 
     test('after close', async () => {

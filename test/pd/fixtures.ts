@@ -67,6 +67,7 @@ export function storeMeta(id: number, overrides: Partial<StoreMeta> = {}): Store
     state: 0,
     startTimestamp: 1_800_000_000,
     lastHeartbeatMs: 0,
+    physicallyDestroyed: false,
     deployPath: '/srv',
     ...overrides,
   }

@@ -36,6 +36,8 @@ describe('durable state', () => {
     expect(decodeStoreIdent(encodeStoreIdent(ident))).toEqual(ident)
     const state = { kind: RegionStateKind.Normal, region }
     expect(decodeRegionState(encodeRegionState(state))).toEqual(state)
+    const dead = { kind: RegionStateKind.Tombstone, region, peerId: 8, cleared: true }
+    expect(decodeRegionState(encodeRegionState(dead))).toEqual(dead)
     expect(decodeApplyState(encodeApplyState(INITIAL_APPLY_STATE))).toEqual(INITIAL_APPLY_STATE)
   })
 

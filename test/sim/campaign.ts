@@ -6,6 +6,7 @@ import { assert } from '../../src/base/assert.ts'
 import { type Random, seededRandom } from '../../src/base/clock.ts'
 import { CAMPAIGN } from '../../src/peer/messages.ts'
 import { Clients } from './clients.ts'
+import { SNAP_DIR } from './sim-life.ts'
 import { World } from './world.ts'
 
 export interface CampaignResult {
@@ -15,7 +16,11 @@ export interface CampaignResult {
 
 const FAULTS_MS = 30_000
 const HEAL_MS_MAX = 30_000
+/** A sender whose receiver lost power waits two minutes for the last answer. */
+const SETTLE_MS_MAX = 150_000
 const ELECTION_MS = 1_000
+/** Not removing: a file that cannot be removed stays until the next start, and that is meant. */
+const FAILING = ['create', 'read', 'write', 'rename', 'sync-directory'] as const
 /** Clocks run apart by at most this, in thousandths. */
 const SKEW_PER_MILLE = 30
 
@@ -34,11 +39,20 @@ export async function runCampaign(seed: number): Promise<CampaignResult> {
       raftMaxSizePerMsg: 1 << (6 + random.below(8)),
       raftMaxInflightMsgs: 1 + random.below(16),
       raftLogCacheBytes: random.below(2) * 4096,
-      raftLogSegmentBytes: 16 * 1024,
+      raftLogSegmentBytes: (4 << random.below(3)) * 1024,
+      raftLogGcTickIntervalMs: 200 + random.below(1_500),
+      raftLogGcThreshold: 1 + random.below(20),
+      raftLogGcCountLimit: 8 + random.below(80),
+      raftLogGcSizeLimit: 2048 << random.below(6),
+      raftLogReserveMaxTicks: random.below(4),
+      concurrentSendSnapLimit: 1 + random.below(3),
+      concurrentRecvSnapLimit: 1 + random.below(2),
+      snapIoMaxBytesPerSec: 4096 << random.below(8),
     },
   })
   const clients = new Clients(world, random)
   clients.start(6)
+  clients.churn(5 + random.below(40))
   const faults = new Faults(world, random)
   const end = world.queue.nowMs + FAULTS_MS
   while (world.queue.nowMs < end) {
@@ -53,6 +67,7 @@ export async function runCampaign(seed: number): Promise<CampaignResult> {
   await clients.readAll()
   clients.check()
   await mustConverge(world)
+  await mustLeaveNothing(world)
   const { network, invariants } = world
   const happened = { ...faults.counts, ...network.counts, ...world.finalTotals() }
   return { counts: { ...happened, ...invariants.counts, ...clients.counts } }
@@ -64,7 +79,7 @@ async function mustConverge(world: World): Promise<void> {
     const peers = world.stores.map((store) => store.peer(id)!)
     await world.until(() => {
       const commit = Math.max(...peers.map((peer) => peer.raft.commitIndex))
-      return peers.every((peer) => peer.appliedIndex === commit)
+      return peers.every((peer) => peer.appliedIndex === commit && peer.install === undefined)
     }, HEAL_MS_MAX)
   }
   const contents = world.stores.map(({ engine }) => {
@@ -75,6 +90,19 @@ async function mustConverge(world: World): Promise<void> {
   for (const content of contents) {
     assert(content.join() === contents[0]!.join(), 'replicas hold the same data')
   }
+}
+
+/** Files of snapshots, and what is counted of them, go when nobody needs them. */
+async function mustLeaveNothing(world: World): Promise<void> {
+  await world.until(
+    () =>
+      world.stores.every(({ faults, life }) => {
+        const { snapshots_held, snapshots_sending, snapshots_receiving } = life!.snapshots!.stats()
+        const busy = snapshots_held! + snapshots_sending! + snapshots_receiving!
+        return busy === 0 && faults.list(SNAP_DIR).length === 0
+      }),
+    SETTLE_MS_MAX,
+  )
 }
 
 class Faults {
@@ -97,6 +125,13 @@ class Faults {
     heldDisks: 0,
     failedSyncs: 0,
     engineSyncs: 0,
+    absences: 0,
+    slowSnapshots: 0,
+    crashPoints: 0,
+    startCrashPoints: 0,
+    failedStarts: 0,
+    damagedFiles: 0,
+    failedOperations: 0,
   }
 
   constructor(world: World, random: Random) {
@@ -113,24 +148,35 @@ class Faults {
     else if (dice < 50) {
       this.counts.heals++
       network.heal()
-    } else if (dice < 65) await this.#stopSome()
+    } else if (dice < 60) await this.#stopSome()
+    else if (dice < 62) this.#absence()
+    else if (dice < 66) this.#crashPoint()
     else if (dice < 75) this.#pause()
     else if (dice < 82) this.#transfer()
     else if (dice < 84) this.#slowDisk()
     else if (dice < 86) this.#slowApply()
     else if (dice < 88) this.#campaign()
-    else if (dice < 92) this.#failSync()
+    else if (dice < 90) this.#failSync()
+    else if (dice < 91) this.#failOperation()
+    else if (dice < 94) this.#slowSnapshots()
+    else if (dice < 96) this.#damageFile()
     else this.#syncEngine()
     await this.#restartFailed()
   }
 
   async healAll(): Promise<void> {
     const { stores, network } = this.#world
+    this.#healing = true
     network.heal()
     for (const store of stores) {
       store.syncMs = 0.4
       store.applyMs = 0.1
-      store.faults.failOnce('sync', 'EIO', Number.POSITIVE_INFINITY)
+      store.snapIoMs = 0.3
+      for (const operation of [...FAILING, 'sync'] as const) {
+        store.faults.failOnce(operation, 'EIO', Number.POSITIVE_INFINITY)
+      }
+      if (store.isUp && store.faults.stopped) this.#stop(store.id, 'power-loss')
+      store.faults.stopAfter = Number.POSITIVE_INFINITY
       if (store.isUp) store.releaseDisk()
     }
     await this.#restartFailed()
@@ -167,6 +213,7 @@ class Faults {
     network.doublePerMille = this.#random.below(200)
     network.delayPerMille = this.#random.below(300)
     network.delayMsMax = 1 + this.#random.below(1_500)
+    network.corruptPerMille = this.#random.below(2) * this.#random.below(200)
   }
 
   /** One store, or two, or all of them at once. */
@@ -193,6 +240,7 @@ class Faults {
   }
 
   #due = new Map<number, number>()
+  #healing = false
 
   #restartLater(id: number): void {
     this.#due.set(id, this.#world.queue.nowMs + this.#random.below(3 * ELECTION_MS))
@@ -201,7 +249,13 @@ class Faults {
   async #restart(id: number): Promise<void> {
     this.counts.restarts++
     this.#due.delete(id)
-    await this.#world.restart(id)
+    if (!this.#healing && this.#random.below(8) === 0) {
+      this.counts.startCrashPoints++
+      this.#world.store(id).prepareFaults().stopAfter = this.#random.below(20)
+    }
+    if (await this.#world.restart(id)) return
+    this.counts.failedStarts++
+    this.#restartLater(id)
   }
 
   /** A store that failed is ended and started again, as its supervisor does. */
@@ -213,6 +267,55 @@ class Faults {
       this.#restartLater(id)
     }
     for (const [id, due] of [...this.#due]) if (due <= queue.nowMs) await this.#restart(id)
+  }
+
+  /** So long that logs end before it comes back. */
+  #absence(): void {
+    const id = this.#someStore()
+    if (!this.#world.store(id).isUp) return
+    this.counts.absences++
+    this.#stop(id, 'power-loss')
+    this.#due.set(id, this.#world.queue.nowMs + 4_000 + this.#random.below(6_000))
+  }
+
+  /** The power goes between two operations of the disk; at best, where a snapshot is under way. */
+  #crashPoint(): void {
+    const { stores } = this.#world
+    const busy = stores.find(
+      ({ isUp, peers }) => isUp && peers.some(({ takesSnapshot }) => !takesSnapshot),
+    )
+    const store = busy ?? this.#world.store(this.#someStore())
+    if (!store.isUp) return
+    this.counts.crashPoints++
+    store.faults.stopAfter = store.faults.operations + this.#random.below(30)
+  }
+
+  #slowSnapshots(): void {
+    this.counts.slowSnapshots++
+    const store = this.#world.store(this.#someStore())
+    store.snapIoMs = this.#random.below(3) === 0 ? 0.3 : this.#random.below(60)
+  }
+
+  /** A bit of a snapshot file turns. */
+  #damageFile(): void {
+    const store = this.#world.store(this.#anyStore())
+    const files = store.fs.exists(SNAP_DIR) ? store.fs.list(SNAP_DIR) : []
+    const name = files[this.#random.below(Math.max(1, files.length))]
+    if (name === undefined) return
+    const path = `${SNAP_DIR}/${name}`
+    const bytes = store.fs.bytes(path)
+    if (bytes.length === 0) return
+    this.counts.damagedFiles++
+    bytes[this.#random.below(bytes.length)]! ^= 1 << this.#random.below(8)
+    store.fs.plant(path, bytes)
+  }
+
+  #failOperation(): void {
+    const store = this.#world.store(this.#someStore())
+    if (!store.isUp) return
+    this.counts.failedOperations++
+    const operation = FAILING[this.#random.below(FAILING.length)]!
+    store.faults.failOnce(operation, 'EIO', this.#random.below(20))
   }
 
   /** Often longer than a lease. */

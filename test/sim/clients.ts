@@ -19,6 +19,9 @@ const KEYS_PER_REGION = 3
 const TIMEOUT_MS = 3_000
 const THINK_MS_MAX = 40
 const BACKOFF_MS = 60
+/** Keys that come and go, of which no history is kept: data for logs and snapshots. */
+const CHURN_KEYS = 24
+const CHURN_BYTES_MAX = 700
 
 interface Running {
   readonly call: Call
@@ -46,6 +49,7 @@ export class Clients {
     replicaRead: 0,
     unknown: 0,
     refused: 0,
+    churned: 0,
   }
 
   constructor(world: World, random: Random) {
@@ -60,6 +64,27 @@ export class Clients {
 
   start(count: number): void {
     for (let client = 0; client < count; client++) this.#think(client, THINK_MS_MAX)
+  }
+
+  /** Puts and deletes, every `everyMs`. */
+  churn(everyMs: number): void {
+    this.#world.queue.after(everyMs, () => {
+      if (this.#stopped) return
+      this.#churnOne()
+      this.churn(everyMs)
+    })
+  }
+
+  #churnOne(): void {
+    const world = this.#world
+    const { id } = world.regions[this.#random.below(world.regions.length)]!
+    const leader = world.leader(id)
+    if (leader === undefined) return
+    const key = Buffer.from(`${String.fromCharCode(96 + id)}x${this.#random.below(CHURN_KEYS)}`)
+    const kind = this.#random.below(3) === 0 ? RawKind.Delete : RawKind.Put
+    const value = Buffer.alloc(1 + this.#random.below(CHURN_BYTES_MAX), `w${++this.#values}`)
+    this.#counted('churned')
+    world.send(kind, id, leader.self.storeId, kind === RawKind.Put ? { key, value } : { key })
   }
 
   stop(): void {

@@ -1,6 +1,8 @@
 /** Virtual time: what is to happen, by time and then by the order in which it was asked for. */
 export class EventQueue {
   nowMs = 0
+  /** The last event may have settled promises: what hangs on them belongs to it. */
+  unsettled = false
   #seq = 0
   readonly #heap: { readonly ms: number; readonly seq: number; readonly run: () => void }[] = []
 

@@ -1,8 +1,19 @@
 /** What must hold in the world after every step, whatever was done to it. */
-import type { ApplyTask } from '../../src/apply/port.ts'
+import type { ApplyResult, ApplyTask } from '../../src/apply/port.ts'
 import { assert } from '../../src/base/assert.ts'
+import { asBuffer } from '../../src/base/bytes.ts'
 import { crc32c } from '../../src/base/crc32c.ts'
+import { ColumnFamily } from '../../src/engine/port.ts'
 import type { Peer } from '../../src/peer/peer.ts'
+import { MessageType } from '../../src/raft/types.ts'
+import { applyStateKey, dataEndKey, dataKey, regionStateKey } from '../../src/region/keys.ts'
+import type { Region } from '../../src/region/region.ts'
+import { decodeApplyState, decodeRegionState, RegionStateKind } from '../../src/region/state.ts'
+import { SNAPSHOT_FAMILIES } from '../../src/snap/builder.ts'
+import { decodeMeta, filePath, type SnapshotMeta, snapshotName } from '../../src/snap/format.ts'
+import type { SnapRequest } from '../../src/store/snap-tasks.ts'
+import type { RaftEnvelope } from '../../src/transport/port.ts'
+import { SNAP_DIR } from './sim-life.ts'
 import type { SimStore } from './sim-store.ts'
 
 interface Committed {
@@ -22,8 +33,16 @@ export class Invariants {
   /** Highest committed index by region. */
   readonly #highest = new Map<number, number>()
   readonly #leaders = new Map<string, number>()
+  /** By region: checksum of the data that applying up to an index makes. */
+  readonly #data = new Map<number, Map<number, number>>()
+  /** By store, region and term: who got the vote. */
+  readonly #votes = new Map<string, number>()
+  /** By store and region: highest term that others heard of. */
+  readonly #terms = new Map<string, number>()
+  /** By store and transfer: what is being received. */
+  readonly #transfers = new Map<string, SnapshotMeta>()
   readonly #stores: readonly SimStore[]
-  readonly counts = { leaders: 0, commits: 0, leases: 0 }
+  readonly counts = { leaders: 0, commits: 0, leases: 0, compactions: 0, installs: 0, applyings: 0 }
 
   constructor(stores: readonly SimStore[]) {
     this.#stores = stores
@@ -58,11 +77,111 @@ export class Invariants {
     for (const store of this.#stores) {
       const raft = store.peer(regionId)?.raft
       if (raft === undefined) have++
-      else if (raft.persistedIndex >= index && raft.termAt(index) === term) have++
+      else if (raft.persistedIndex >= index && hasTerm(raft.termAt(index), term)) have++
     }
     assert(
       have * 2 > this.#stores.length,
       `region ${regionId}: entry ${index} is committed with ${have} durable copies`,
+    )
+  }
+
+  /** What leaves a store is a promise: one vote a term, and terms are not forgotten. */
+  onSend({ regionId, from, to, message }: RaftEnvelope): void {
+    const { type, term, reject } = message
+    if (type === MessageType.RequestPreVote || type === MessageType.RequestPreVoteResponse) return
+    const place = `${from.storeId}/${regionId}`
+    this.#terms.set(place, Math.max(term, this.#terms.get(place) ?? 0))
+    const granted = type === MessageType.RequestVoteResponse && !reject
+    if (type !== MessageType.RequestVote && !granted) return
+    const candidate = granted ? to.id : from.id
+    const vote = this.#votes.get(`${place}/${term}`)
+    assert(
+      vote === undefined || vote === candidate,
+      `region ${regionId}: store ${from.storeId} votes for ${candidate} in term ${term}, and did for ${vote}`,
+    )
+    this.#votes.set(`${place}/${term}`, candidate)
+  }
+
+  /** Replicas that applied the same entries hold the same data, and a region that installs applies none. */
+  onWritten(store: SimStore, results: readonly ApplyResult[]): void {
+    for (const { regionId, appliedIndex } of results) {
+      const region = this.#mustBeNormal(store, regionId)
+      this.#checkData(store, region, appliedIndex)
+    }
+  }
+
+  /** What goes was applied, and that is on disk. */
+  onCompact(store: SimStore, regionId: number, index: number): void {
+    this.counts.compactions++
+    const stored = store.engine.getSynced(ColumnFamily.Raft, applyStateKey(regionId))
+    assert(stored !== undefined, `region ${regionId} has an apply state`)
+    const { appliedIndex, truncatedIndex } = decodeApplyState(stored)
+    assert(
+      appliedIndex >= index && truncatedIndex >= index,
+      `region ${regionId}: store ${store.id} gives up ${index}, on disk applied ${appliedIndex}, truncated ${truncatedIndex}`,
+    )
+  }
+
+  onRead(store: SimStore, regionId: number): void {
+    this.#mustBeNormal(store, regionId)
+    assert(
+      store.peer(regionId)?.install === undefined,
+      `region ${regionId} reads while it installs`,
+    )
+  }
+
+  onSnapTask(store: SimStore, request: SnapRequest): void {
+    if (request.op === 'begin') {
+      this.#transfers.set(`${store.id}/${request.transfer}`, decodeMeta(asBuffer(request.meta)))
+    } else if (request.op === 'finish') {
+      this.#checkFiles(store, this.#transfers.get(`${store.id}/${request.transfer}`)!)
+    } else if (request.op === 'record') {
+      const { region } = decodeMeta(asBuffer(request.meta))
+      const stored = store.engine.getSynced(ColumnFamily.Raft, regionStateKey(region.id))!
+      const { kind } = decodeRegionState(stored)
+      assert(kind === RegionStateKind.Applying, `region ${region.id} is recorded durably`)
+    } else if (request.op === 'complete') {
+      this.counts.installs++
+      const { region, index } = decodeMeta(asBuffer(request.meta))
+      this.#mustBeNormal(store, region.id)
+      this.#checkData(store, region, index)
+    }
+  }
+
+  #checkFiles(store: SimStore, meta: SnapshotMeta): void {
+    const name = snapshotName('rev', meta)
+    for (const file of meta.files) {
+      const bytes = store.fs.bytes(filePath(SNAP_DIR, name, file))
+      assert(
+        bytes.length === file.bytes && crc32c(bytes) === file.crc,
+        `region ${meta.region.id}: store ${store.id} took a snapshot with a damaged file`,
+      )
+    }
+  }
+
+  #mustBeNormal(store: SimStore, regionId: number): Region {
+    const stored = store.engine.get(ColumnFamily.Raft, regionStateKey(regionId))
+    assert(stored !== undefined, `region ${regionId} has a state`)
+    const { kind, region } = decodeRegionState(stored)
+    assert(
+      kind === RegionStateKind.Normal,
+      `region ${regionId} of store ${store.id} is used while its data is being replaced`,
+    )
+    return region
+  }
+
+  #checkData(store: SimStore, region: Region, index: number): void {
+    let known = this.#data.get(region.id)
+    if (known === undefined) {
+      known = new Map()
+      this.#data.set(region.id, known)
+    }
+    const sum = dataSum(store, region)
+    const before = known.get(index)
+    known.set(index, sum)
+    assert(
+      before === undefined || before === sum,
+      `region ${region.id}: store ${store.id} holds other data at ${index} than another did`,
     )
   }
 
@@ -73,6 +192,10 @@ export class Invariants {
       if (store.life === undefined || store.life.failed !== undefined) continue
       for (const peer of store.life.router.all()) {
         this.#checkPeer(peer)
+        if (peer.install !== undefined) {
+          this.counts.applyings++
+          continue
+        }
         if (!holdsLease(peer)) continue
         this.counts.leases++
         const other = leases.get(peer.id)
@@ -112,6 +235,26 @@ export class Invariants {
         peer.appliedIndex <= highest,
         `region ${peer.id}: store ${store.id} applied ${peer.appliedIndex}, committed is ${highest}`,
       )
+      const term = this.#terms.get(`${store.id}/${peer.id}`) ?? 0
+      assert(
+        peer.raft.term >= term,
+        `region ${peer.id}: store ${store.id} forgot term ${term}, and is in ${peer.raft.term}`,
+      )
+      if (peer.install === undefined) this.#checkData(store, peer.region, peer.appliedIndex)
     }
   }
+}
+
+function hasTerm(found: number | string, term: number): boolean {
+  return found === 'compacted' || found === term
+}
+
+function dataSum({ engine }: SimStore, { startKey, endKey }: Region): number {
+  const all = { limit: 1e9, bytesMax: 1e9, reverse: false, keysOnly: false }
+  let sum = 0
+  for (const cf of SNAPSHOT_FAMILIES) {
+    const range = { start: dataKey(startKey), end: dataEndKey(endKey) }
+    for (const part of engine.scanSync(cf, { ...range, ...all }).rows) sum = crc32c(part, sum)
+  }
+  return sum
 }

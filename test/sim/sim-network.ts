@@ -3,9 +3,18 @@
  * message travels alone and may be lost, late, doubled, or overtaken.
  */
 import type { Random } from '../../src/base/clock.ts'
+import { errorMessage } from '../../src/base/errors.ts'
 import type { StoreId } from '../../src/base/ids.ts'
-import type { RaftEnvelope, Transport } from '../../src/transport/port.ts'
+import type {
+  RaftEnvelope,
+  SnapshotOutcome,
+  SnapshotSource,
+  Transport,
+} from '../../src/transport/port.ts'
+import { SnapshotVerdict } from '../../src/transport/snapshot-stream.ts'
+import { type SnapshotChannel, sendTransfer } from '../../src/transport/snapshot-transfer.ts'
 import type { EventQueue } from './event-queue.ts'
+import { type Carry, type LinkHolder, SimSnapshotLink } from './sim-snapshot-link.ts'
 
 export interface NetworkCounts {
   sent: number
@@ -15,6 +24,9 @@ export interface NetworkCounts {
   doubled: number
   overtaken: number
   unreachable: number
+  snapshotLinks: number
+  brokenLinks: number
+  corruptChunks: number
 }
 
 export interface Receiver {
@@ -22,9 +34,16 @@ export interface Receiver {
   readonly isUp: boolean
   receive(envelopes: RaftEnvelope[]): void
   unreachable(storeId: StoreId): void
+  /** A snapshot comes in on the link that this makes; undefined when nobody listens. */
+  acceptSnapshot(open: (holder: LinkHolder) => SnapshotChannel): void
 }
 
 const LATENCY_MS = 0.3
+/** Chunks are small here. */
+const CHUNK_BYTES = 1024
+/** Kind, file, offset: what follows is the chunk. */
+const CHUNK_HEADER_BYTES = 13
+const CHUNK_KIND = 3
 
 export class SimNetwork {
   readonly #queue: EventQueue
@@ -32,6 +51,8 @@ export class SimNetwork {
   readonly #stores = new Map<StoreId, Receiver>()
   /** Links that carry nothing, as `from>to`. */
   readonly #cut = new Set<string>()
+  /** One end of each snapshot link under way. */
+  readonly #links = new Map<SimSnapshotLink, { from: StoreId; to: StoreId }>()
   /** Latest arrival per link, so that a later message that comes earlier is noticed. */
   readonly #lastArrival = new Map<string, number>()
   /** Chances in a thousand. */
@@ -39,8 +60,12 @@ export class SimNetwork {
   doublePerMille = 0
   delayPerMille = 0
   delayMsMax = 0
+  /** Of chunks of snapshots: whatever checksums below did not notice. */
+  corruptPerMille = 0
   /** Told of each message as it leaves; false swallows it. */
   filter: ((envelope: RaftEnvelope) => boolean) | undefined = undefined
+  /** Told of everything that leaves a store, also of what gets lost. */
+  onSend: ((envelope: RaftEnvelope) => void) | undefined = undefined
   readonly counts: NetworkCounts = {
     sent: 0,
     cut: 0,
@@ -49,6 +74,9 @@ export class SimNetwork {
     doubled: 0,
     overtaken: 0,
     unreachable: 0,
+    snapshotLinks: 0,
+    brokenLinks: 0,
+    corruptChunks: 0,
   }
 
   constructor(queue: EventQueue, random: Random) {
@@ -73,30 +101,97 @@ export class SimNetwork {
     }
   }
 
+  /** The machine or the process is gone. */
+  silence(storeId: StoreId): void {
+    for (const [link, { from, to }] of this.#links) {
+      if (from === storeId || to === storeId) link.fallSilent()
+    }
+  }
+
   heal(): void {
     this.#cut.clear()
     this.dropPerMille = 0
     this.doublePerMille = 0
     this.delayPerMille = 0
+    this.corruptPerMille = 0
   }
 
-  transport(from: StoreId): Transport {
+  transport(from: StoreId, holder: LinkHolder): Transport {
     let batches = new Map<StoreId, RaftEnvelope[]>()
     return {
       send: (envelope) => {
+        this.onSend?.(envelope)
         const batch = batches.get(envelope.to.storeId)
         if (batch === undefined) batches.set(envelope.to.storeId, [envelope])
         else batch.push(envelope)
         return true
       },
-      // Logs of this world are never compacted, so nobody needs one.
-      sendSnapshot: (_envelope, _source, done) => done('failed', 'not simulated'),
+      sendSnapshot: (envelope, source, done) => this.#sendSnapshot(holder, envelope, source, done),
       flush: () => {
         const leaving = batches
         batches = new Map()
         for (const [to, batch] of leaving) this.#post(from, to, batch)
       },
       close: () => Promise.resolve(),
+    }
+  }
+
+  #sendSnapshot(
+    holder: LinkHolder,
+    envelope: RaftEnvelope,
+    source: SnapshotSource,
+    done: (outcome: SnapshotOutcome, reason: string) => void,
+  ): void {
+    const [from, to] = [envelope.from.storeId, envelope.to.storeId]
+    const receiver = this.#stores.get(to)
+    if (receiver?.isUp !== true || this.#cut.has(`${from}>${to}`)) {
+      holder.later(LATENCY_MS, () => done('failed', 'nobody is there'))
+      return
+    }
+    this.counts.snapshotLinks++
+    const nowMs = (): number => this.#queue.nowMs
+    const link = new SimSnapshotLink(holder, this.#carry(from, to), nowMs)
+    receiver.acceptSnapshot((other) => {
+      const far = new SimSnapshotLink(other, this.#carry(to, from), nowMs)
+      SimSnapshotLink.connect(link, far)
+      return far
+    })
+    this.#links.set(link, { from, to })
+    const close = (): void => {
+      this.#links.delete(link)
+      link.destroy()
+    }
+    sendTransfer(link, envelope, source, CHUNK_BYTES).then(
+      ({ verdict, reason }) => {
+        close()
+        if (verdict === SnapshotVerdict.Ok) done('sent', '')
+        else done(verdict === SnapshotVerdict.Busy ? 'busy' : 'failed', reason)
+      },
+      (error: unknown) => {
+        close()
+        done('failed', errorMessage(error))
+      },
+    )
+  }
+
+  #carry(from: StoreId, to: StoreId): Carry {
+    return (payload) => {
+      if (this.#cut.has(`${from}>${to}`) || this.#stores.get(to)?.isUp !== true) return undefined
+      // What datagrams lose, a connection repairs, most of the time.
+      if (this.#chance(this.dropPerMille / 5)) {
+        this.counts.brokenLinks++
+        return 'break'
+      }
+      if (payload.length > CHUNK_HEADER_BYTES && this.#chance(this.corruptPerMille)) {
+        const at = CHUNK_HEADER_BYTES + this.#random.below(payload.length - CHUNK_HEADER_BYTES)
+        if (payload[0] === CHUNK_KIND) {
+          this.counts.corruptChunks++
+          payload[at]! ^= 1 << this.#random.below(8)
+        }
+      }
+      return (
+        LATENCY_MS + (this.#chance(this.delayPerMille) ? this.#random.below(this.delayMsMax) : 0)
+      )
     }
   }
 

@@ -1,44 +1,33 @@
 /**
- * One simulated store: what lies on its disk, and the life of the process that runs over it. A life
- * is the production code (poller, router, handlers, peers, raft log, apply, reads) wired as Store
- * wires it, with the world's clock, network, threads and disk behind the ports.
+ * One simulated store: what lies on its disk, how fast that is, and the life of the process that
+ * runs over it.
  */
-import { InlineApplyClient } from '../../src/apply/inline-client.ts'
-import type { ApplyClient, ApplyTask } from '../../src/apply/port.ts'
+import type { ApplyResult, ApplyTask } from '../../src/apply/port.ts'
 import { assert } from '../../src/base/assert.ts'
 import type { Clock, Random } from '../../src/base/clock.ts'
-import { ROOMY_DISKS } from '../../src/base/disk-state.ts'
-import type { StoreId } from '../../src/base/ids.ts'
+import type { LogIndex, RegionId, StoreId } from '../../src/base/ids.ts'
 import { silentLogger } from '../../src/base/logger.ts'
-import { Poller } from '../../src/batch-system/poller.ts'
-import { Router } from '../../src/batch-system/router.ts'
 import { type MemoryEngine, openMemoryEngine } from '../../src/engine/memory-engine.ts'
-import { ColumnFamily } from '../../src/engine/port.ts'
 import { FaultyFileSystem } from '../../src/env/faulty-fs.ts'
 import { MemoryFileSystem } from '../../src/env/memory-fs.ts'
 import type { PdClient } from '../../src/pd/port.ts'
-import { CAMPAIGN, PeerTag } from '../../src/peer/messages.ts'
-import { PeerMetrics } from '../../src/peer/metrics.ts'
-import { Peer } from '../../src/peer/peer.ts'
-import { PeerHandler } from '../../src/peer/peer-handler.ts'
-import type { PeerPorts, SnapshotService } from '../../src/peer/ports.ts'
-import { regionNotFound, serverIsBusy } from '../../src/peer/region-errors.ts'
-import { type RawRequest, type RegionError, regionErrorResponse } from '../../src/protocol/raw.ts'
+import type { Peer } from '../../src/peer/peer.ts'
+import type { RawRequest } from '../../src/protocol/raw.ts'
 import { openRaftLog } from '../../src/raftlog/open.ts'
 import type { RaftLog, RaftLogEvents } from '../../src/raftlog/port.ts'
-import { applyStateKey } from '../../src/region/keys.ts'
-import { peerOnStore, type Region } from '../../src/region/region.ts'
-import { decodeApplyState, INITIAL_LOG_INDEX, INITIAL_LOG_TERM } from '../../src/region/state.ts'
-import { abandonRequests } from '../../src/store/abandon.ts'
-import { adoptRegions, loadRegionStates } from '../../src/store/bootstrap.ts'
+import type { Region } from '../../src/region/region.ts'
+import type { BuildSizes } from '../../src/snap/builder.ts'
+import { adoptRegions } from '../../src/store/bootstrap.ts'
 import type { StoreConfig } from '../../src/store/config.ts'
-import { Inflight } from '../../src/store/inflight.ts'
-import { RoundReads } from '../../src/store/round-reads.ts'
-import { StoreFsm, StoreHandler, type StoreRouter } from '../../src/store/store-handler.ts'
+import type { SnapRequest } from '../../src/store/snap-tasks.ts'
+import { StoreRegions } from '../../src/store/store-regions.ts'
 import type { RaftEnvelope } from '../../src/transport/port.ts'
+import type { SnapshotChannel } from '../../src/transport/snapshot-transfer.ts'
 import type { EventQueue } from './event-queue.ts'
+import { SimLife, SNAP_DIR } from './sim-life.ts'
 import type { Receiver, SimNetwork } from './sim-network.ts'
 import { SimSink } from './sim-sink.ts'
+import type { LinkHolder } from './sim-snapshot-link.ts'
 
 export interface SimStoreOptions {
   readonly id: StoreId
@@ -49,33 +38,32 @@ export interface SimStoreOptions {
   readonly events: SimStoreEvents
   /** Local milliseconds for a true one. */
   readonly clockRate: number
+  /** Of the snapshots that are made here: small, so that little data takes many steps. */
+  readonly buildSizes: BuildSizes
 }
 
 export interface SimStoreEvents {
   onCommitted(store: SimStore, task: ApplyTask): void
+  /** At the moment at which apply has written. */
+  onWritten(store: SimStore, results: readonly ApplyResult[]): void
+  /** Entries are about to be given up. */
+  onCompact(store: SimStore, regionId: RegionId, index: LogIndex): void
+  /** A read was found safe. */
+  onRead(store: SimStore, regionId: RegionId): void
+  /** The snapshot worker has done it. */
+  onSnapTask(store: SimStore, request: SnapRequest): void
+  /** Something that no fault of the world explains. */
+  onBug(store: SimStore, error: Error): void
   /** The production code found the store unusable. */
   onFatal(store: SimStore, error: Error): void
 }
 
-/** Logs of this world are never compacted, so nobody needs one. */
-const NO_SNAPSHOTS: SnapshotService = {
-  reserve: () => false,
-  release: () => {},
-  discardBuilt: () => {},
-  send: () => {},
-  accepted: () => {},
-  discard: () => {},
-  regionOf: () => {
-    throw new Error('snapshots are not simulated')
-  },
-  install: () => {},
-  complete: () => {},
-}
-
 const RAFT_DIR = '/raft'
+const PURGE_SEGMENTS = 3
 const ROUND_MS = 0.05
 const SYNC_MS = 0.4
 const APPLY_MS = 0.1
+const SNAP_IO_MS = 0.3
 
 export class SimStore implements Receiver {
   readonly id: StoreId
@@ -84,15 +72,18 @@ export class SimStore implements Receiver {
   readonly #clockOffset: number
   fs = new MemoryFileSystem()
   engine: MemoryEngine = openMemoryEngine()
-  life: Life | undefined = undefined
+  life: SimLife | undefined = undefined
   pausedUntilMs = 0
   /** An fsync ends when this is false again. */
   diskHeld = false
   syncMs = SYNC_MS
   applyMs = APPLY_MS
+  /** A task of the snapshot worker, a batch of an ingestion, a piece of a long read. */
+  snapIoMs = SNAP_IO_MS
   /** Faults for the next fsyncs of this life. */
   faults: FaultyFileSystem = new FaultyFileSystem(this.fs)
   readonly #held: (() => void)[] = []
+  #faultsOfNextLife: FaultyFileSystem | undefined = undefined
 
   constructor(options: SimStoreOptions) {
     this.id = options.id
@@ -133,40 +124,48 @@ export class SimStore implements Receiver {
     )
   }
 
-  async #createLogs(regionIds: readonly number[]): Promise<void> {
-    const events = {
-      onPersisted: () => {},
+  /** Without writer threads, since nothing runs yet. */
+  async #createLogs(regionIds: readonly RegionId[]): Promise<void> {
+    let regions: StoreRegions | undefined
+    const log = await this.#openLog(undefined, {
+      onPersisted: (regionId, readyNumber) => regions!.onPersisted(regionId, readyNumber),
       onFailed: (error: Error) => {
         throw error
       },
-    }
-    const log = await this.#openLog(0, events)
-    const hardState = { term: INITIAL_LOG_TERM, vote: 0, commit: INITIAL_LOG_INDEX }
-    for (const regionId of regionIds) {
-      log.create(regionId, INITIAL_LOG_INDEX, INITIAL_LOG_TERM, hardState)
-      log.write({ regionId, readyNumber: 0, entries: [], hardState })
-    }
-    log.flush()
+    })
+    regions = new StoreRegions({
+      engine: this.engine,
+      log,
+      fs: this.faults,
+      snapshotDir: SNAP_DIR,
+    })
+    await regions.createLogs(regionIds)
     await log.close()
   }
 
+  /** Rejects when the disk fails meanwhile. */
   async start(fresh: boolean): Promise<void> {
     assert(this.life === undefined, `store ${this.id} runs once at a time`)
-    this.faults = new FaultyFileSystem(this.fs)
+    this.faults = this.#faultsOfNextLife ?? new FaultyFileSystem(this.fs)
+    this.#faultsOfNextLife = undefined
     this.diskHeld = false
-    const life = new Life(this)
-    const log = await this.#openLog(this.options.config.storeIoPoolSize, {
-      onPersisted: (regionId, readyNumber) => {
-        life.router.sendForced(regionId, { tag: PeerTag.Persisted, readyNumber })
-      },
-      onFailed: (error) => life.fail(error),
-    })
-    this.life = life
-    life.begin(log, fresh)
+    this.life = new SimLife(this)
+    await this.life.begin(fresh)
   }
 
-  #openLog(writers: number, events: RaftLogEvents): Promise<RaftLog> {
+  /** The next start meets these. */
+  prepareFaults(): FaultyFileSystem {
+    this.#faultsOfNextLife = new FaultyFileSystem(this.fs)
+    return this.#faultsOfNextLife
+  }
+
+  openLog(life: SimLife, events: RaftLogEvents): Promise<RaftLog> {
+    return this.#openLog(life, events)
+  }
+
+  #openLog(life: SimLife | undefined, events: RaftLogEvents): Promise<RaftLog> {
     const { config } = this.options
+    const writers = life === undefined ? 0 : config.storeIoPoolSize
     return openRaftLog({
       dir: RAFT_DIR,
       fs: this.faults,
@@ -175,11 +174,12 @@ export class SimStore implements Receiver {
       cacheBytes: config.raftLogCacheBytes,
       logger: silentLogger,
       events,
-      scheduler: { schedule: (run) => this.later(ROUND_MS, run) },
+      purgeBytes: PURGE_SEGMENTS * config.raftLogSegmentBytes,
+      scheduler: { schedule: (run) => void life?.later(ROUND_MS, run) },
       ...(writers > 0 && {
         openSink: (at, sinkEvents) =>
           new SimSink(this.faults, at, sinkEvents, (done) =>
-            this.later(this.syncMs, () => this.#synced(done)),
+            this.later(this.syncMs, life, () => this.#synced(done)),
           ),
       }),
     })
@@ -192,7 +192,7 @@ export class SimStore implements Receiver {
 
   releaseDisk(): void {
     this.diskHeld = false
-    for (const done of this.#held.splice(0)) this.later(0, done)
+    for (const done of this.#held.splice(0)) this.later(0, this.life, done)
   }
 
   /** The process is gone; with a power loss, so is what was not synced. */
@@ -204,18 +204,17 @@ export class SimStore implements Receiver {
     if (how === 'power-loss') {
       this.fs.crash(random)
       this.engine.crash()
-    } else {
-      this.fs = this.fs.clone()
     }
+    // What goes on of the old life touches nothing of the next one.
+    this.fs = this.fs.clone()
     this.engine = this.engine.reopen()
   }
 
-  /** Work of this life, `delayMs` from now; never within a pause, nor after its end. */
-  later(delayMs: number, run: () => void): void {
-    const { life } = this
+  /** Work of a life, `delayMs` from now; never within a pause, nor after its end. */
+  later(delayMs: number, life: SimLife | undefined, run: () => void): void {
     const { queue } = this.options
     const attempt = (): void => {
-      if (life !== undefined && this.life !== life) return
+      if (life === undefined || this.life !== life) return
       if (queue.nowMs < this.pausedUntilMs) queue.at(this.pausedUntilMs, attempt)
       else run()
     }
@@ -223,191 +222,21 @@ export class SimStore implements Receiver {
   }
 
   receive(envelopes: RaftEnvelope[]): void {
-    this.later(0, () => this.life?.receive(envelopes))
+    const { life } = this
+    this.later(0, life, () => life!.receive(envelopes))
   }
 
   unreachable(storeId: StoreId): void {
-    this.later(0, () => this.life?.router.sendControl({ kind: 'unreachable', storeId }))
+    const { life } = this
+    this.later(0, life, () => life!.router.sendControl({ kind: 'unreachable', storeId }))
+  }
+
+  acceptSnapshot(open: (holder: LinkHolder) => SnapshotChannel): void {
+    this.life?.acceptSnapshot(open(this.life))
   }
 
   execute(request: RawRequest): void {
     assert(this.life !== undefined, `store ${this.id} is up`)
     this.life.execute(request)
   }
-}
-
-/** One run of the store's process. */
-export class Life {
-  readonly #store: SimStore
-  readonly router: StoreRouter
-  readonly metrics = new PeerMetrics()
-  readonly inflight: Inflight
-  readonly reads: RoundReads
-  failed: Error | undefined = undefined
-  readonly #poller: Poller<Peer, StoreFsm>
-  #handler: StoreHandler | undefined = undefined
-  #log: RaftLog | undefined = undefined
-
-  constructor(store: SimStore) {
-    this.#store = store
-    const { config } = store.options
-    this.inflight = new Inflight(config.inflightBytesMax)
-    this.reads = new RoundReads(store.engine, silentLogger, (r) => this.inflight.release(r))
-    const control = new StoreFsm()
-    this.#poller = new Poller<Peer, StoreFsm>({
-      scheduler: { schedule: (run) => store.later(ROUND_MS, run) },
-      handler: {
-        begin: () => this.#handler!.begin(),
-        handleControl: (fsm, max) => this.#handler!.handleControl(fsm, max),
-        handleNormal: (fsm, max) => this.#handler!.handleNormal(fsm, max),
-        lightEnd: (batch) => this.#handler!.lightEnd(batch),
-        end: () => this.#handler!.end(),
-      },
-      control,
-      batchMax: config.storeMaxBatchSize,
-      messagesMax: config.messagesPerTick,
-    })
-    this.router = new Router(this.#poller, control)
-  }
-
-  begin(log: RaftLog, fresh: boolean): void {
-    this.#log = log
-    const store = this.#store
-    const { config } = store.options
-    const apply = this.#openApply()
-    const ports: PeerPorts = {
-      storeId: store.id,
-      config,
-      clock: store.clock,
-      random: store.options.random,
-      logger: silentLogger,
-      log,
-      transport: store.options.network.transport(store.id),
-      apply,
-      reads: this.reads,
-      snapshots: NO_SNAPSHOTS,
-      disks: ROOMY_DISKS,
-      metrics: this.metrics,
-      notify: (regionId, signal) => this.router.sendForced(regionId, signal),
-      reportRegion: () => {},
-      release: (request) => this.inflight.release(request),
-      fail: (error) => this.fail(error),
-    }
-    this.#handler = new StoreHandler(new PeerHandler(ports), this.reads, () => this.router, log)
-    for (const { region } of loadRegionStates(store.engine)) {
-      this.#startPeer(ports, region, fresh)
-    }
-    this.#tick(store.options.random.below(100) / 100)
-  }
-
-  #startPeer(ports: PeerPorts, region: Region, fresh: boolean): void {
-    const stored = this.#store.engine.get(ColumnFamily.Raft, applyStateKey(region.id))
-    assert(stored !== undefined, `region ${region.id} has an apply state`)
-    const applyState = decodeApplyState(stored)
-    ports.apply.register(region, applyState)
-    const { mailboxCapacity } = this.#store.options.config
-    this.router.register(new Peer(ports, { region, applyState, mailboxCapacity, fresh }))
-    const first = fresh && peerOnStore(region, this.#store.id) === region.peers[0]
-    if (region.peers.length === 1 || first) this.router.sendForced(region.id, CAMPAIGN)
-    else this.router.sendForced(region.id, { tag: PeerTag.EntriesFetched, to: 0 })
-  }
-
-  /** An apply worker that runs a little after it was told to. */
-  #openApply(): ApplyClient {
-    const store = this.#store
-    const inner = new InlineApplyClient({
-      engine: store.engine,
-      clock: store.clock,
-      pumped: true,
-      events: {
-        onApplied: (results) => {
-          for (const result of results) {
-            this.router.sendForced(result.regionId, { tag: PeerTag.Applied, result })
-          }
-        },
-        onSnapshot: () => {},
-        // Nothing that is simulated makes applying fail.
-        onFailed: (error) => {
-          throw error
-        },
-      },
-    })
-    let pumping = false
-    const pump = (): void => {
-      pumping = inner.pump()
-      if (pumping) store.later(store.applyMs, pump)
-    }
-    return {
-      register: (region, state) => inner.register(region, state),
-      apply: (task) => {
-        store.options.events.onCommitted(store, task)
-        inner.apply(task)
-      },
-      destroy: (regionId) => inner.destroy(regionId),
-      snapshot: (regionId, id) => inner.snapshot(regionId, id),
-      cancelSnapshot: () => inner.cancelSnapshot(),
-      flush: () => {
-        inner.flush()
-        if (pumping) return
-        pumping = true
-        store.later(store.applyMs, pump)
-      },
-      close: () => inner.close(),
-    }
-  }
-
-  /** As an interval timer does, a late tick delays the next one. */
-  #tick(part: number): void {
-    const { clockRate, config } = this.#store.options
-    this.#store.later((part * config.raftBaseTickIntervalMs) / clockRate, () => {
-      if (this.failed !== undefined) return
-      this.router.sendControl({ kind: 'tick' })
-      this.#tick(1)
-    })
-  }
-
-  receive(envelopes: readonly RaftEnvelope[]): void {
-    if (this.failed !== undefined) return
-    for (const envelope of envelopes) {
-      this.router.send(envelope.regionId, { tag: PeerTag.Raft, envelope })
-    }
-  }
-
-  execute(request: RawRequest): void {
-    if (this.failed !== undefined) {
-      refuse(request, serverIsBusy('the store is stopping', 0))
-      return
-    }
-    if (!this.inflight.take(request)) {
-      refuse(request, serverIsBusy('too many bytes of requests are in flight', 100))
-      return
-    }
-    if (request.durationMsMax > 0) {
-      request.deadlineMs = this.#store.clock.monotonicMs() + request.durationMsMax
-    }
-    const outcome = this.router.send(request.regionId, request)
-    if (outcome === 'ok') return
-    this.inflight.release(request)
-    refuse(
-      request,
-      outcome === 'full' ? serverIsBusy('full', 50) : regionNotFound(request.regionId),
-    )
-  }
-
-  fail(error: Error): void {
-    if (this.failed !== undefined) return
-    this.failed = error
-    this.#poller.stop()
-    abandonRequests(this.router.all(), this.reads, (request) => this.inflight.release(request))
-    this.#store.options.events.onFatal(this.#store, error)
-  }
-
-  get log(): RaftLog {
-    assert(this.#log !== undefined, 'a life that began has a log')
-    return this.#log
-  }
-}
-
-function refuse(request: RawRequest, error: RegionError): void {
-  request.sink.respond(request, regionErrorResponse(error))
 }

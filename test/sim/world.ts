@@ -18,6 +18,7 @@ import { PeerRole, type Region } from '../../src/region/region.ts'
 import { defaultStoreConfig, type StoreConfig } from '../../src/store/config.ts'
 import { EventQueue } from './event-queue.ts'
 import { Invariants } from './invariants.ts'
+import { isDiskError } from './sim-life.ts'
 import { SimNetwork } from './sim-network.ts'
 import { SimStore } from './sim-store.ts'
 
@@ -71,11 +72,28 @@ export class World implements ResponseSink {
   readonly regions: Region[] = []
   readonly fatal: { readonly storeId: number; readonly error: Error }[] = []
   /** Of lives that ended. */
-  readonly totals = { leaseReads: 0, indexReads: 0, staleCommands: 0, fetches: 0 }
+  readonly totals = {
+    leaseReads: 0,
+    indexReads: 0,
+    staleCommands: 0,
+    fetches: 0,
+    compactedEntries: 0,
+    segmentsPurged: 0,
+    snapshotsBuilt: 0,
+    snapshotBuildsFailed: 0,
+    snapshotsSent: 0,
+    snapshotSendsFailed: 0,
+    snapshotsReceived: 0,
+    snapshotsInstalled: 0,
+  }
   /** By token. */
   readonly calls = new Map<number, Call>()
   /** Told of each answer. */
   onAnswer: ((call: Call) => void) | undefined = undefined
+  /** What no fault of the world explains. */
+  #bug: Error | undefined = undefined
+  /** Of calls that were lost with a process, whose answers go nowhere. */
+  readonly #lost = new Set<number>()
   #tokenNext = 1
 
   /** Running, with everything that bootstrap gives; no leaders yet. */
@@ -90,6 +108,7 @@ export class World implements ResponseSink {
     const { seed = 1, stores = 3, regions = 1 } = options
     this.random = seededRandom(seed)
     this.network = new SimNetwork(this.queue, this.random)
+    this.network.onSend = (envelope) => this.invariants.onSend(envelope)
     const config: StoreConfig = {
       ...defaultStoreConfig(),
       raftLogSegmentBytes: 64 * 1024,
@@ -107,8 +126,17 @@ export class World implements ResponseSink {
           random: seededRandom(seed * 31 + id),
           config,
           clockRate: options.clockRates?.[id - 1] ?? 1,
+          buildSizes: { blockBytes: 1024, fileBytesMax: 4096 },
           events: {
             onCommitted: (store, task) => this.invariants.onCommitted(store, task),
+            onWritten: (store, results) => this.invariants.onWritten(store, results),
+            onCompact: (store, regionId, index) =>
+              this.invariants.onCompact(store, regionId, index),
+            onRead: (store, regionId) => this.invariants.onRead(store, regionId),
+            onSnapTask: (store, request) => this.invariants.onSnapTask(store, request),
+            onBug: (_store, error) => {
+              this.#bug ??= error
+            },
             onFatal: (store, error) => this.fatal.push({ storeId: store.id, error }),
           },
         }),
@@ -146,11 +174,17 @@ export class World implements ResponseSink {
 
   async step(): Promise<boolean> {
     const ran = this.queue.step()
-    // Scans are the one thing that answers through a promise.
-    for (const { life } of this.stores)
-      if (life !== undefined && life.reads.scansRunning > 0) await null
+    const scans = this.stores.some(({ life }) => (life?.reads.scansRunning ?? 0) > 0)
+    if (this.queue.unsettled || scans) await this.#settle()
+    if (this.#bug !== undefined) throw this.#bug
     this.invariants.check()
     return ran
+  }
+
+  /** What hangs on promises happens now: no time passes for it. */
+  #settle(): Promise<void> {
+    this.queue.unsettled = false
+    return new Promise((resolve) => setImmediate(resolve))
   }
 
   async run(ms: number): Promise<void> {
@@ -211,9 +245,9 @@ export class World implements ResponseSink {
   }
 
   respond(request: RawRequest, response: RawResponse): void {
+    if (this.#lost.delete(request.token)) return
     const call = this.calls.get(request.token)
     assert(call !== undefined && call.response === undefined, 'a request is answered once')
-    if (call.lost) return
     call.response = response
     const failed = this.store(call.storeId).life?.failed !== undefined
     assert(
@@ -227,11 +261,21 @@ export class World implements ResponseSink {
   /** Adds what a life counted to the world's totals; to be called once, at its end. */
   #count({ life }: SimStore): void {
     if (life === undefined) return
-    const { leaseReads, indexReads, stale } = life.metrics
+    const { leaseReads, indexReads, stale, compactedEntries } = life.metrics
     this.totals.leaseReads += leaseReads
     this.totals.indexReads += indexReads
     this.totals.staleCommands += stale
-    this.totals.fetches += life.log.stats().raftlog_fetches ?? 0
+    this.totals.compactedEntries += compactedEntries
+    const log = life.isOpen ? life.log.stats() : {}
+    this.totals.fetches += log.raftlog_fetches ?? 0
+    this.totals.segmentsPurged += log.raftlog_segments_purged ?? 0
+    const snapshots = life.snapshots?.stats() ?? {}
+    this.totals.snapshotsBuilt += snapshots.snapshots_built ?? 0
+    this.totals.snapshotBuildsFailed += snapshots.snapshots_build_failures ?? 0
+    this.totals.snapshotsSent += snapshots.snapshots_sent ?? 0
+    this.totals.snapshotSendsFailed += snapshots.snapshots_send_failures ?? 0
+    this.totals.snapshotsReceived += snapshots.snapshots_received ?? 0
+    this.totals.snapshotsInstalled += snapshots.snapshots_installed ?? 0
   }
 
   /** Totals of all lives, those that go on included. */
@@ -243,17 +287,40 @@ export class World implements ResponseSink {
   stop(storeId: number, how: 'kill' | 'power-loss', random?: Random): void {
     this.#count(this.store(storeId))
     this.store(storeId).stop(how, random)
+    this.network.silence(storeId)
     for (const call of [...this.calls.values()]) {
       if (call.storeId !== storeId) continue
       call.lost = true
+      this.#lost.add(call.request.token)
       this.calls.delete(call.request.token)
       this.onAnswer?.(call)
     }
   }
 
-  async restart(storeId: number): Promise<void> {
-    await this.store(storeId).start(false)
-    this.invariants.checkRestart(this.store(storeId))
+  /** False: its disk failed meanwhile, and it is down again. */
+  async restart(storeId: number): Promise<boolean> {
+    const store = this.store(storeId)
+    let ended = false
+    let failure: unknown
+    store.start(false).then(
+      () => {
+        ended = true
+      },
+      (error: unknown) => {
+        ended = true
+        failure = error
+      },
+    )
+    await this.#settle()
+    // Reading the disk again takes writing to it, and the others go on meanwhile.
+    while (!ended) await this.step()
+    if (failure !== undefined) {
+      if (!isDiskError(failure)) throw failure
+      this.stop(storeId, 'power-loss')
+      return false
+    }
+    this.invariants.checkRestart(store)
+    return true
   }
 }
 

@@ -62,7 +62,7 @@ export async function build(
     fs,
     dir,
     pin,
-    ...(fileBytesMax !== undefined && { fileBytesMax }),
+    ...(fileBytesMax !== undefined && { sizes: { fileBytesMax } }),
   })
   for (;;) {
     const meta = await builder.step()

@@ -38,6 +38,7 @@ afterEach(async () => {
 
 function open(workers: number): ApplyPool {
   pool = new ApplyPool({
+    storeId: 1,
     workers,
     engineHandle: engine.handle,
     snapshotDir: join(dir, 'snap'),
@@ -116,6 +117,79 @@ describe('ApplyPool', () => {
       const written = results.filter((r) => r.regionId === id).map((r) => r.writtenKeys)
       expect(written.reduce((a, b) => a + b, 0)).toBe(100)
     }
+  })
+
+  describe('entries that nobody waits for', () => {
+    let rounds: number[][]
+
+    beforeEach(() => {
+      rounds = []
+      open(1)
+      for (const id of [1, 2]) pool.register(region(id), INITIAL_APPLY_STATE)
+      pool.flush()
+    })
+
+    /** Each flush is a round of the poller; results come in one piece for each round of the worker. */
+    function follow(from: number, to: number): void {
+      for (let index = from; index <= to; index++) {
+        pool.applyLater({ regionId: 1, entries: [entry(index, `a=${index}`)] })
+        pool.flush()
+      }
+    }
+
+    async function settled(one: number, two: number): Promise<void> {
+      let seen = 0
+      await until(() => {
+        if (results.length > seen) rounds.push(results.slice(seen).map((r) => r.regionId))
+        seen = results.length
+        return applied(1) === one && applied(2) === two
+      })
+    }
+
+    it('go along with what is awaited, in order', async () => {
+      follow(6, 25)
+      pool.apply({ regionId: 2, entries: [entry(6, 'b=1')] })
+      pool.flush()
+      await settled(25, 6)
+      expect(rounds).toEqual([[1, 2]])
+      expect([value('a'), value('b')]).toEqual(['25\0', '1\0'])
+    })
+
+    it('go at once when somebody begins to wait', async () => {
+      follow(6, 25)
+      pool.hurry(1)
+      pool.flush()
+      await settled(25, 0)
+      expect(rounds).toEqual([[1]])
+    })
+
+    it('go by themselves after a while', async () => {
+      follow(6, 25)
+      await settled(25, 0)
+      expect(rounds).toEqual([[1]])
+      follow(26, 30)
+      await settled(30, 0)
+    })
+
+    it('are bounded in bytes', async () => {
+      const task = (index: number) => ({
+        regionId: 1,
+        entries: [entry(index, bulk(`r${index}-`, 64, 1024))],
+      })
+      for (let index = 6; index < 70; index++) {
+        pool.applyLater(task(index))
+        pool.flush()
+      }
+      await settled(69, 0)
+      // 4 MiB do not fit what is held back, which is a quarter of one.
+      expect(rounds.length).toBeGreaterThan(1)
+    })
+
+    it('are done before close resolves', async () => {
+      follow(6, 25)
+      await pool.close()
+      expect(applied(1)).toBe(25)
+    })
   })
 
   it('tells rejections', async () => {
@@ -232,6 +306,7 @@ describe('ApplyPool', () => {
 
   it('fails when a worker cannot start', async () => {
     pool = new ApplyPool({
+      storeId: 1,
       workers: 1,
       engineHandle: 0n,
       snapshotDir: dir,

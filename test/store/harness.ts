@@ -10,15 +10,27 @@ import { eventLoopScheduler, machineClock, machineRandom } from '../../src/base/
 import { createClient } from '../../src/client/client.ts'
 import type { KvClient } from '../../src/client/kv-client.ts'
 import type { StoreConnection } from '../../src/client/store-connection.ts'
+import type { KvEngine } from '../../src/engine/port.ts'
+import { openRocksDb } from '../../src/engine/rocksdb-engine.ts'
 import type { DiskProbe } from '../../src/env/disk-space.ts'
 import { nodeDiskProbe } from '../../src/env/node-fs.ts'
 import { LocalPdClient } from '../../src/pd/local-client.ts'
+import type { RegionHeartbeat, RegionOrder } from '../../src/pd/port.ts'
 import { type PdServer, startPd } from '../../src/pd/server.ts'
 import { notLeader } from '../../src/peer/region-errors.ts'
 import { regionErrorResponse } from '../../src/protocol/raw.ts'
 import { defaultStoreConfig, type StoreConfig } from '../../src/store/config.ts'
 import { Store } from '../../src/store/store.ts'
+import type { RaftEnvelope, TransportEvents } from '../../src/transport/port.ts'
 import { createTcpTransport } from '../../src/transport/tcp-transport.ts'
+
+/** Logs are given up within moments, so that whoever is away needs a snapshot. */
+export const FORGETFUL = {
+  raftLogGcTickIntervalMs: 50,
+  raftLogGcThreshold: 5,
+  raftLogGcCountLimit: 20,
+  raftLogReserveMaxTicks: 2,
+}
 
 export interface HarnessOptions {
   readonly stores?: number
@@ -37,6 +49,11 @@ export class StoreHarness {
   /** By number, from 1: the order of the directories, not the ids. */
   readonly stores = new Map<number, Store>()
   readonly failures: Error[] = []
+  /** How PD reaches each store. */
+  readonly #orderHandlers = new Map<number, (order: RegionOrder) => void>()
+  readonly #events = new Map<number, TransportEvents>()
+  /** The last one of each region. */
+  readonly heartbeats = new Map<number, RegionHeartbeat>()
   /** What stores are told of their disks, by number; the machine's own where there is none. */
   readonly probes = new Map<number, DiskProbe>()
 
@@ -105,17 +122,21 @@ export class StoreHarness {
   }
 
   async startStore(number: number, config: Partial<StoreConfig> = {}): Promise<Store> {
-    const pd = new LocalPdClient(this.#pd!.service, silentLogger)
+    const pd = this.#scriptedPd(number)
     const store = await Store.open({
       dir: this.storeDir(number),
       config: { ...defaultStoreConfig(), ...this.#options.config, ...config },
       pd,
       meta: { address: `local:${number}`, statusAddress: '', labels: {}, version: 'test' },
       createTransport: async (ids, events) => {
+        this.#events.set(number, events)
         const transport = await createTcpTransport({
           ...ids,
           listen: { host: '127.0.0.1', port: 0 },
-          resolve: async (storeId) => (await pd.getStore(storeId))!.peerAddress,
+          resolve: async (storeId) => {
+            if (this.cut(storeId, ids.storeId)) throw new Error('the link is cut')
+            return (await pd.getStore(storeId))!.peerAddress
+          },
           events,
           logger: silentLogger,
           random: machineRandom,
@@ -131,6 +152,55 @@ export class StoreHarness {
     })
     this.stores.set(number, store)
     return store
+  }
+
+  /** Links that cannot be made: by the ids of both stores. */
+  cut: (to: number, from: number) => boolean = () => false
+
+  /** The real PD, of which the test hears reports, and in whose place it may give orders. */
+  #scriptedPd(number: number): LocalPdClient {
+    const pd = new LocalPdClient(this.#pd!.service, silentLogger)
+    const report = pd.regionHeartbeat.bind(pd)
+    pd.regionHeartbeat = (heartbeat) => {
+      this.heartbeats.set(heartbeat.region.id, heartbeat)
+      report(heartbeat)
+    }
+    pd.onRegionOrder = (handler) => this.#orderHandlers.set(number, handler)
+    return pd
+  }
+
+  /** An order as PD would give it, to one store. */
+  order(number: number, order: Partial<RegionOrder> & Pick<RegionOrder, 'regionId'>): void {
+    const none = { regionEpoch: undefined, targetPeer: undefined }
+    const kinds = { changePeer: undefined, transferLeader: undefined }
+    this.#orderHandlers.get(number)!({ ...none, ...kinds, ...order })
+  }
+
+  allocId(): Promise<number> {
+    return this.#pd!.service.allocId(1)
+  }
+
+  /** The store that leads a region, by number; undefined when none does. */
+  leaderOf(regionId: number): number | undefined {
+    for (const [number, store] of this.stores) {
+      if (store.regionStatus(regionId)?.role === 'leader') return number
+    }
+    return undefined
+  }
+
+  /** A message that comes to a store, from wherever it was all the time. */
+  inject(number: number, envelope: RaftEnvelope): void {
+    this.#events.get(number)!.onMessages([envelope])
+  }
+
+  /** Looks into the engine of a stopped store. */
+  async engineOf<T>(number: number, look: (engine: KvEngine) => T): Promise<T> {
+    const engine = await openRocksDb({ dir: join(this.storeDir(number), 'kv') })
+    try {
+      return look(engine)
+    } finally {
+      await engine.close()
+    }
   }
 
   /** Returns where the log of each region ended. */

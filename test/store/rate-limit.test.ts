@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, expect, it, vi } from 'vitest'
+import { machineLater } from '../../src/base/node-clock.ts'
 import { RateLimit } from '../../src/store/rate-limit.ts'
 
 beforeEach(() => {
@@ -11,7 +12,7 @@ afterEach(() => {
 
 it('lets bytes through at the rate, in the order of their coming, and saves up nothing', async () => {
   const clock = { monotonicMs: () => Date.now(), wallMs: () => Date.now() }
-  const rate = new RateLimit(1000, clock)
+  const rate = new RateLimit(1000, clock, machineLater)
   const done: [string, number][] = []
   const take = (name: string, bytes: number): void => {
     void rate.take(bytes).then(() => done.push([name, Date.now()]))

@@ -14,7 +14,7 @@ import { type SnapshotMeta, snapshotName } from '../../src/snap/format.ts'
 import { SnapshotInstaller } from '../../src/snap/installer.ts'
 import { loadRegionStates } from '../../src/store/bootstrap.ts'
 import { carry } from '../snap/support.ts'
-import { dataOf, keyOf, StoreHarness } from './harness.ts'
+import { dataOf, FORGETFUL, keyOf, StoreHarness } from './harness.ts'
 
 let harness: StoreHarness | undefined
 
@@ -22,14 +22,6 @@ afterEach(async () => {
   await harness?.close()
   harness = undefined
 })
-
-/** Logs are given up within moments, so that whoever is away needs a snapshot. */
-const FORGETFUL = {
-  raftLogGcTickIntervalMs: 50,
-  raftLogGcThreshold: 5,
-  raftLogGcCountLimit: 20,
-  raftLogReserveMaxTicks: 2,
-}
 
 /** No log of the store goes back to where the other one's ended. */
 async function compactedPast(number: number, lasts: ReadonlyMap<number, number>): Promise<void> {

@@ -55,6 +55,7 @@ const pd: Partial<PdClient> = {
   initialRegions: async () => [ALONE, SHARED],
   storeHeartbeat: async () => {},
   regionHeartbeat: () => {},
+  onRegionOrder: () => {},
 }
 
 async function open(config: Partial<StoreConfig> = {}): Promise<Store> {

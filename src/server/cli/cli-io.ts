@@ -2,6 +2,7 @@
 import type { Readable, Writable } from 'node:stream'
 import { silentLogger } from '../../base/logger.ts'
 import type { KvClient } from '../../client/kv-client.ts'
+import type { PdAdmin } from '../../pd/admin-port.ts'
 import type { PdClient } from '../../pd/port.ts'
 
 export interface CliOutput extends Writable {
@@ -14,6 +15,7 @@ export interface CliIo {
   readonly stderr: CliOutput
   openKv(pd: readonly string[], timeoutMs: number): Promise<KvClient>
   openPd(pd: readonly string[], timeoutMs: number): Promise<PdClient>
+  openAdmin(pd: readonly string[], timeoutMs: number): Promise<PdAdmin>
   /** Rejects when the page is not there or is not JSON. */
   fetchJson(url: string): Promise<unknown>
   setExitCode(code: number): void
@@ -33,6 +35,10 @@ export const processIo: CliIo = {
   async openPd(pd, timeoutMs) {
     const { connectPd } = await import('../../pd/grpc-client.ts')
     return connectPd(pd, { logger: silentLogger, timeoutMs })
+  },
+  async openAdmin(pd, timeoutMs) {
+    const { connectPdAdmin } = await import('../../pd/admin-client.ts')
+    return connectPdAdmin(pd, { logger: silentLogger, timeoutMs })
   },
   async fetchJson(url) {
     const response = await fetch(url, { signal: AbortSignal.timeout(FETCH_TIMEOUT_MS) })

@@ -1,22 +1,44 @@
 /** What PD knows of a cluster, gathered for the administration commands. */
 import { compareBytes, EMPTY_BYTES, printableKey } from '../../base/bytes.ts'
+import { PolyraftError } from '../../base/errors.ts'
 import type { StoreId } from '../../base/ids.ts'
-import { type PdClient, type RegionInfo, type StoreMeta, StoreState } from '../../pd/port.ts'
+import type { PdAdmin, PdSettings } from '../../pd/admin-port.ts'
+import type { PdClient, RegionInfo, StoreMeta } from '../../pd/port.ts'
+import { SCHEDULE_DEFAULT } from '../../pd/schedule-config.ts'
+import { mustBeLeft, type StoreCondition, storeCondition } from '../../pd/store-condition.ts'
+import { type Peer, PeerRole } from '../../region/region.ts'
 
 const REGIONS_A_PAGE = 1024
-/** A store that PD has not heard for longer counts as down. */
-export const HEARTBEAT_MS_MAX = 30_000
 
 export interface ClusterView {
   readonly stores: readonly StoreMeta[]
   readonly regions: readonly RegionInfo[]
+  readonly settings: PdSettings
   /** Unix milliseconds. */
   readonly nowMs: number
 }
 
-export async function viewCluster(pd: PdClient, nowMs: number): Promise<ClusterView> {
-  const [stores, regions] = await Promise.all([pd.getAllStores(), allRegions(pd)])
-  return { stores: stores.toSorted((a, b) => a.id - b.id), regions, nowMs }
+export async function viewCluster(
+  pd: PdClient,
+  admin: Pick<PdAdmin, 'settings'>,
+  nowMs: number,
+): Promise<ClusterView> {
+  const [stores, regions, settings] = await Promise.all([
+    pd.getAllStores(),
+    allRegions(pd),
+    settingsOf(admin),
+  ])
+  return { stores: stores.toSorted((a, b) => a.id - b.id), regions, settings, nowMs }
+}
+
+/** TiKV's PD does not tell; its defaults are ours. */
+async function settingsOf(admin: Pick<PdAdmin, 'settings'>): Promise<PdSettings> {
+  try {
+    return await admin.settings()
+  } catch (error) {
+    if (!(error instanceof PolyraftError) || error.code !== 'Unsupported') throw error
+    return { replicas: 3, maxStoreDownMs: SCHEDULE_DEFAULT.maxStoreDownMs }
+  }
 }
 
 export async function allRegions(pd: PdClient): Promise<RegionInfo[]> {
@@ -31,13 +53,8 @@ export async function allRegions(pd: PdClient): Promise<RegionInfo[]> {
   }
 }
 
-export type StoreCondition = 'up' | 'down' | 'offline' | 'tombstone'
-
-/** `offline`: an operator is taking it out of service. */
-export function storeCondition(store: StoreMeta, nowMs: number): StoreCondition {
-  if (store.state === StoreState.Tombstone) return 'tombstone'
-  if (heartbeatAgeMs(store, nowMs) > HEARTBEAT_MS_MAX) return 'down'
-  return store.state === StoreState.Offline ? 'offline' : 'up'
+export function conditionOf(store: StoreMeta, view: Omit<ClusterView, 'regions' | 'stores'>) {
+  return storeCondition(store, heartbeatAgeMs(store, view.nowMs), view.settings.maxStoreDownMs)
 }
 
 export function heartbeatAgeMs(store: StoreMeta, nowMs: number): number {
@@ -46,24 +63,29 @@ export function heartbeatAgeMs(store: StoreMeta, nowMs: number): number {
 
 /**
  * One sentence for each thing that is not as it should be; none = healthy. Peers that are catching
- * up are no problem: they are there, and what PD knows of them is up to a minute old.
+ * up are no problem: they are there, and what PD knows of them is up to a minute old. Neither are
+ * learners, which come and go with every replacement.
  */
 export function findProblems(view: ClusterView): string[] {
   const problems: string[] = []
   const conditions = new Map<StoreId, StoreCondition>()
   for (const store of view.stores) {
-    const condition = storeCondition(store, view.nowMs)
+    const condition = conditionOf(store, view)
     conditions.set(store.id, condition)
-    if (condition === 'down') problems.push(downStore(store, view.nowMs))
+    if (condition === 'disconnected' || condition === 'down') {
+      problems.push(silentStore(store, view.nowMs))
+    }
   }
   if (view.regions.length === 0)
     problems.push('PD knows no region: the cluster has not started yet')
-  for (const info of view.regions) addRegionProblems(info, conditions, problems)
+  for (const info of view.regions) {
+    addRegionProblems(info, conditions, view.settings.replicas, problems)
+  }
   addGaps(view.regions, problems)
   return problems
 }
 
-function downStore(store: StoreMeta, nowMs: number): string {
+function silentStore(store: StoreMeta, nowMs: number): string {
   const ageMs = heartbeatAgeMs(store, nowMs)
   const silence = Number.isFinite(ageMs)
     ? `has not been heard for ${Math.round(ageMs / 1000)} s`
@@ -74,21 +96,62 @@ function downStore(store: StoreMeta, nowMs: number): string {
 function addRegionProblems(
   info: RegionInfo,
   conditions: ReadonlyMap<StoreId, StoreCondition>,
+  replicas: number,
   problems: string[],
 ): void {
   const { region, leader } = info
   if (leader === undefined) problems.push(`region ${region.id} has no leader`)
+  const voters = votersOf(info).length
+  if (voters < replicas) problems.push(`region ${region.id} has ${voters} of ${replicas} replicas`)
   for (const peer of region.peers) {
     const condition = conditions.get(peer.storeId) ?? 'tombstone'
     if (condition === 'up' || condition === 'offline') continue
-    const state = condition === 'down' ? 'is down' : 'is gone'
     problems.push(
-      `region ${region.id}: peer ${peer.id} is on store ${peer.storeId}, which ${state}`,
+      `region ${region.id}: peer ${peer.id} is on store ${peer.storeId}, which is ${condition}`,
     )
   }
   for (const { peer, downSeconds } of info.downPeers) {
     problems.push(`region ${region.id}: peer ${peer.id} has been silent for ${downSeconds} s`)
   }
+}
+
+function votersOf({ region }: RegionInfo): Peer[] {
+  return region.peers.filter((peer) => peer.role !== PeerRole.Learner)
+}
+
+/** Regions in which something is not at rest. */
+export interface RegionCounts {
+  readonly noLeader: number
+  readonly missingPeers: number
+  /** A peer is silent, or on a store that is down or gone. */
+  readonly downPeers: number
+  readonly pendingPeers: number
+  readonly learners: number
+  /** A peer is on a store that is being removed. */
+  readonly leavingPeers: number
+}
+
+export function countRegions(view: ClusterView): RegionCounts {
+  const conditions = new Map(view.stores.map((store) => [store.id, conditionOf(store, view)]))
+  const conditionOfPeer = (peer: Peer) => conditions.get(peer.storeId) ?? 'tombstone'
+  const count = (matches: (info: RegionInfo) => boolean) => view.regions.filter(matches).length
+  return {
+    noLeader: count((info) => info.leader === undefined),
+    missingPeers: count((info) => votersOf(info).length < view.settings.replicas),
+    downPeers: count(
+      ({ region, downPeers }) =>
+        downPeers.length > 0 || region.peers.some((peer) => isLost(conditionOfPeer(peer))),
+    ),
+    pendingPeers: count((info) => info.pendingPeers.length > 0),
+    learners: count(({ region }) => region.peers.some(({ role }) => role === PeerRole.Learner)),
+    leavingPeers: count(({ region }) =>
+      region.peers.some((peer) => conditionOfPeer(peer) === 'offline'),
+    ),
+  }
+}
+
+function isLost(condition: StoreCondition): boolean {
+  return mustBeLeft(condition) && condition !== 'offline'
 }
 
 function addGaps(regions: readonly RegionInfo[], problems: string[]): void {

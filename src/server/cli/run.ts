@@ -1,6 +1,7 @@
 /** The frame of every command: exit codes, one line for an error, connections that get closed. */
 import { systemErrorCode } from '../../base/errors.ts'
 import type { KvClient } from '../../client/kv-client.ts'
+import type { PdAdmin } from '../../pd/admin-port.ts'
 import type { PdClient } from '../../pd/port.ts'
 import { describeError } from '../report.ts'
 import type { CliIo } from './cli-io.ts'
@@ -47,5 +48,18 @@ export async function withPd(
     await use(pd)
   } finally {
     await pd.close()
+  }
+}
+
+export async function withAdmin(
+  io: CliIo,
+  options: ConnectOptions,
+  use: (admin: PdAdmin) => Promise<void>,
+): Promise<void> {
+  const admin = await io.openAdmin(options.pd, options.timeoutMs)
+  try {
+    await use(admin)
+  } finally {
+    await admin.close()
   }
 }

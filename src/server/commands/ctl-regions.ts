@@ -1,6 +1,7 @@
 /** `polyraft ctl region list|show|by-key`. */
 import { printableKey } from '../../base/bytes.ts'
 import { errorMessage } from '../../base/errors.ts'
+import { MIB } from '../../base/limits.ts'
 import type { PdClient, RegionInfo, StoreMeta } from '../../pd/port.ts'
 import { type Peer, PeerRole } from '../../region/region.ts'
 import type { RegionStatus } from '../../store/port.ts'
@@ -8,7 +9,7 @@ import type { CliIo } from '../cli/cli-io.ts'
 import { allRegions } from '../cli/cluster-view.ts'
 import { print } from '../cli/output.ts'
 import { type Column, formatFields, formatTable } from '../cli/table.ts'
-import type { CtlOptions } from './ctl.ts'
+import type { CtlOptions } from './ctl-command.ts'
 
 const ROLE_NAMES = ['voter', 'learner', 'incoming-voter', 'demoting-voter'] as const
 
@@ -77,7 +78,18 @@ function replicaRemarks({ problem, status }: ReplicaRow): string {
   const remarks: string[] = []
   if (snapshot.source !== 'idle') remarks.push(`snapshot for others: ${snapshot.source}`)
   if (snapshot.install !== 'none') remarks.push(`snapshot of its own: ${snapshot.install}`)
+  for (const each of snapshot.progress ?? []) remarks.push(progressRemark(each))
   return remarks.join(', ')
+}
+
+/** Stores of an earlier version do not tell. */
+type Progress = NonNullable<RegionStatus['snapshot']>['progress'][number]
+
+function progressRemark({ phase, storeId, bytes, bytesTotal }: Progress): string {
+  const mib = (count: number): string => (count / MIB).toFixed(1)
+  const other = storeId === undefined ? '' : ` ${phase === 'send' ? 'to' : 'from'} store ${storeId}`
+  const done = bytesTotal === 0 ? '' : `: ${mib(bytes)} of ${mib(bytesTotal)} MiB`
+  return `${phase}${other}${done}`
 }
 
 function shown(value: number | undefined): string {

@@ -1,17 +1,16 @@
-/** `polyraft ctl store list`. */
+/** `polyraft ctl store list|show|delete`. */
+
+import { PolyraftError } from '../../base/errors.ts'
 import type { StoreId } from '../../base/ids.ts'
-import type { PdClient, RegionInfo, StoreMeta } from '../../pd/port.ts'
+import type { PdAdmin } from '../../pd/admin-port.ts'
+import { type PdClient, type RegionInfo, type StoreMeta, StoreState } from '../../pd/port.ts'
+import type { StoreCondition } from '../../pd/store-condition.ts'
 import type { CliIo } from '../cli/cli-io.ts'
-import {
-  heartbeatAgeMs,
-  type StoreCondition,
-  storeCondition,
-  viewCluster,
-} from '../cli/cluster-view.ts'
+import { type ClusterView, conditionOf, heartbeatAgeMs, viewCluster } from '../cli/cluster-view.ts'
 import { print } from '../cli/output.ts'
-import { formatSeconds } from '../cli/progress.ts'
-import { type Column, formatTable } from '../cli/table.ts'
-import type { CtlOptions } from './ctl.ts'
+import { formatCount, formatSeconds } from '../cli/progress.ts'
+import { type Column, formatFields, formatTable } from '../cli/table.ts'
+import type { CtlOptions } from './ctl-command.ts'
 
 interface StoreRow {
   readonly store: StoreMeta
@@ -46,26 +45,93 @@ function labels(store: StoreMeta): string {
     .join(',')
 }
 
-export async function printStores(io: CliIo, pd: PdClient, options: CtlOptions): Promise<void> {
-  const view = await viewCluster(pd, Date.now())
+export async function printStores(
+  io: CliIo,
+  pd: PdClient,
+  admin: PdAdmin,
+  options: CtlOptions,
+): Promise<void> {
+  const rows = rowsOf(await viewCluster(pd, admin, Date.now()))
+  await print(io.stdout, options.write === 'json' ? json(rows) : formatTable(COLUMNS, rows))
+}
+
+export async function printStore(
+  io: CliIo,
+  pd: PdClient,
+  admin: PdAdmin,
+  storeId: StoreId,
+  options: CtlOptions,
+): Promise<void> {
+  const view = await viewCluster(pd, admin, Date.now())
+  const row = rowsOf(view).find(({ store }) => store.id === storeId)
+  if (row === undefined) throw new PolyraftError('NotFound', `there is no store ${storeId}`)
+  if (options.write === 'json') await print(io.stdout, `${toJson(flat(row))}\n`)
+  else await print(io.stdout, storeText(row))
+}
+
+function storeText(row: StoreRow): string {
+  const { store } = row
+  return formatFields([
+    ['store', String(store.id)],
+    ['state', row.condition],
+    ['address', store.address],
+    ['peer address', store.peerAddress],
+    ['status', store.statusAddress || '-'],
+    ['heard', heard(row)],
+    ['started', new Date(store.startTimestamp * 1000).toISOString()],
+    ['peers', String(row.peers)],
+    ['leaders', String(row.leaders)],
+    ['version', store.version],
+    ['labels', labels(store) || '-'],
+  ])
+}
+
+export async function deleteStore(
+  io: CliIo,
+  admin: PdAdmin,
+  storeId: StoreId,
+  options: CtlOptions & { readonly physicallyDestroyed?: boolean },
+): Promise<void> {
+  const { store, regions } = await admin.deleteStore(storeId, options.physicallyDestroyed === true)
+  if (options.write === 'json') {
+    await print(io.stdout, `${toJson({ ...store, regions })}\n`)
+  } else await print(io.stdout, `${removalText(store, regions)}\n`)
+}
+
+function removalText(store: StoreMeta, regions: number): string {
+  const { id, address } = store
+  if (store.state === StoreState.Tombstone) return `store ${id} is removed`
+  const left = `${formatCount(regions, 'region')} still ${regions === 1 ? 'has' : 'have'} a peer on it`
+  return store.physicallyDestroyed
+    ? `store ${id} counts as lost, ${address} is free for a new one; ${left}`
+    : `store ${id} is being removed; ${left}: polyraft ctl store show ${id} tells how far it is`
+}
+
+function rowsOf(view: ClusterView): StoreRow[] {
   const peers = countBy(view.regions, (info) => info.region.peers.map((peer) => peer.storeId))
   const leaders = countBy(view.regions, ({ leader }) => (leader ? [leader.storeId] : []))
-  const rows = view.stores.map((store): StoreRow => {
+  return view.stores.map((store): StoreRow => {
     const ageMs = heartbeatAgeMs(store, view.nowMs)
     return {
       store,
-      condition: storeCondition(store, view.nowMs),
+      condition: conditionOf(store, view),
       heartbeatAgeSeconds: Number.isFinite(ageMs) ? Math.max(0, ageMs) / 1000 : null,
       peers: peers.get(store.id) ?? 0,
       leaders: leaders.get(store.id) ?? 0,
     }
   })
-  await print(io.stdout, options.write === 'json' ? json(rows) : formatTable(COLUMNS, rows))
 }
 
 function json(rows: readonly StoreRow[]): string {
-  const flat = rows.map(({ store, ...counts }) => ({ ...store, ...counts }))
-  return `${JSON.stringify(flat, null, 2)}\n`
+  return `${toJson(rows.map(flat))}\n`
+}
+
+function flat({ store, ...counts }: StoreRow): Record<string, unknown> {
+  return { ...store, ...counts }
+}
+
+function toJson(value: unknown): string {
+  return JSON.stringify(value, null, 2)
 }
 
 function countBy(

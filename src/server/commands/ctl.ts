@@ -1,33 +1,47 @@
-/** `polyraft ctl`: looking at a cluster through PD and the stores' status pages. */
+/** `polyraft ctl`: looking at a cluster, and administering it, through PD and the status pages. */
 import { type Command, Option } from 'commander'
 import { PolyraftError } from '../../base/errors.ts'
-import type { PdClient, RegionInfo } from '../../pd/port.ts'
+import type { RegionInfo } from '../../pd/port.ts'
 import { type CliIo, processIo } from '../cli/cli-io.ts'
-import { findProblems, viewCluster } from '../cli/cluster-view.ts'
 import { decodeText, type EncodingOptions, encodingOf } from '../cli/encoding.ts'
-import { addConnectOptions, parsePositive } from '../cli/options.ts'
-import { print } from '../cli/output.ts'
-import { formatCount } from '../cli/progress.ts'
-import { type ConnectOptions, EXIT_FAILED, runCommand, withPd } from '../cli/run.ts'
+import { parsePositive } from '../cli/options.ts'
+import { type CtlOptions, ctlCommand, runAdmin, runBoth, runPd } from './ctl-command.ts'
+import { printHealth } from './ctl-health.ts'
 import { registerLogEngine } from './ctl-log-engine.ts'
+import { registerOperator } from './ctl-operators.ts'
 import { printRegion, printRegions } from './ctl-regions.ts'
-import { printStores } from './ctl-stores.ts'
-
-export interface CtlOptions extends ConnectOptions {
-  readonly write: 'table' | 'json'
-}
+import { deleteStore, printStore, printStores } from './ctl-stores.ts'
 
 export function registerCtl(program: Command, io: CliIo = processIo): void {
   const ctl = program.command('ctl').description('look at and administer a cluster')
-  const store = ctl.command('store').description('storage nodes')
-  ctlCommand(store, 'list', 'all stores').action((options: CtlOptions) =>
-    runPd(io, options, (pd) => printStores(io, pd, options)),
-  )
+  registerStore(ctl.command('store').description('storage nodes'), io)
   registerRegion(ctl.command('region').description('regions and their replicas'), io)
   ctlCommand(ctl, 'health', 'exit 0 when every region has a leader and its replicas').action(
-    (options: CtlOptions) => runPd(io, options, (pd) => health(io, pd, options)),
+    (options: CtlOptions) =>
+      runBoth(io, options, (pd, admin) => printHealth(io, pd, admin, options)),
   )
+  registerOperator(ctl.command('operator').description('changes of replicas under way'), io)
   registerLogEngine(ctl, io)
+}
+
+function registerStore(store: Command, io: CliIo): void {
+  ctlCommand(store, 'list', 'all stores').action((options: CtlOptions) =>
+    runBoth(io, options, (pd, admin) => printStores(io, pd, admin, options)),
+  )
+  ctlCommand(store, 'show', 'one store, and how many regions it has')
+    .argument('<id>', 'store id', parsePositive)
+    .action((id: number, options: CtlOptions) =>
+      runBoth(io, options, (pd, admin) => printStore(io, pd, admin, id, options)),
+    )
+  ctlCommand(store, 'delete', 'move its peers to other stores, then remove it for good')
+    .argument('<id>', 'store id', parsePositive)
+    .option(
+      '--physically-destroyed',
+      'its data is lost: replace its peers and free its address now',
+    )
+    .action((id: number, options: CtlOptions & { physicallyDestroyed?: boolean }) =>
+      runAdmin(io, options, (admin) => deleteStore(io, admin, id, options)),
+    )
 }
 
 function registerRegion(region: Command, io: CliIo): void {
@@ -54,39 +68,7 @@ function registerRegion(region: Command, io: CliIo): void {
     )
 }
 
-function ctlCommand(parent: Command, usage: string, description: string): Command {
-  return addConnectOptions(parent.command(usage).description(description)).addOption(
-    new Option('-w, --write <format>', 'output').choices(['table', 'json']).default('table'),
-  )
-}
-
-function runPd(
-  io: CliIo,
-  options: CtlOptions,
-  use: (pd: PdClient) => Promise<void>,
-): Promise<void> {
-  return runCommand(io, () => withPd(io, options, use))
-}
-
 function mustFind(info: RegionInfo | undefined, what: string): RegionInfo {
   if (info === undefined) throw new PolyraftError('NotFound', `PD knows no region for ${what}`)
   return info
-}
-
-async function health(io: CliIo, pd: PdClient, options: CtlOptions): Promise<void> {
-  const view = await viewCluster(pd, Date.now())
-  const problems = findProblems(view)
-  const catchingUp = view.regions.reduce((sum, info) => sum + info.pendingPeers.length, 0)
-  const counts = { stores: view.stores.length, regions: view.regions.length, catchingUp }
-  if (options.write === 'json') {
-    const report = { healthy: problems.length === 0, ...counts, problems }
-    await print(io.stdout, `${JSON.stringify(report, null, 2)}\n`)
-  } else if (problems.length === 0) {
-    const size = `${formatCount(counts.regions, 'region')} on ${formatCount(counts.stores, 'store')}`
-    const note = catchingUp === 0 ? '' : `, ${formatCount(catchingUp, 'replica')} catching up`
-    await print(io.stdout, `healthy: ${size}${note}\n`)
-  } else {
-    await print(io.stdout, problems.map((problem) => `unhealthy: ${problem}\n`).join(''))
-  }
-  if (problems.length > 0) io.setExitCode(EXIT_FAILED)
 }

@@ -2,7 +2,9 @@
 import { resolve } from 'node:path'
 import { type Command, InvalidArgumentError } from 'commander'
 import { PolyraftError } from '../../base/errors.ts'
+import { SCHEDULE_DEFAULT } from '../../pd/schedule-config.ts'
 import type { LogLevel } from '../config-settings.ts'
+import { parseDuration } from '../units.ts'
 
 interface PdFlags {
   readonly dataDir: string
@@ -11,6 +13,7 @@ interface PdFlags {
   readonly initialStores?: number
   readonly regions: number
   readonly replicas: number
+  readonly maxStoreDownTime: number
   readonly etcd?: string
   readonly logLevel: LogLevel
   readonly logFile: string
@@ -26,6 +29,12 @@ export function register(program: Command): void {
     .option('--initial-stores <n>', 'wait for n stores, then cut the key space', count)
     .option('--regions <n>', 'regions of a new cluster', count, 1)
     .option('--replicas <n>', 'replicas of each region of a new cluster', count, 3)
+    .option(
+      '--max-store-down-time <time>',
+      'replace the replicas of a store that is silent for so long (default: 30m)',
+      duration,
+      SCHEDULE_DEFAULT.maxStoreDownMs,
+    )
     .option('--etcd <urls>', 'keep the state in etcd')
     .option('--log-level <level>', 'debug, info, warn, error or silent', 'info')
     .option('--log-file <file>', 'JSON log lines go here instead of standard error', '')
@@ -35,6 +44,12 @@ export function register(program: Command): void {
 function count(text: string): number {
   if (!/^[1-9]\d{0,6}$/.test(text)) throw new InvalidArgumentError('a whole number from 1 on')
   return Number(text)
+}
+
+function duration(text: string): number {
+  const ms = parseDuration(text)
+  if (ms === undefined || ms === 0) throw new InvalidArgumentError('a time, like 30m or 1h')
+  return ms
 }
 
 async function run(flags: PdFlags): Promise<void> {
@@ -59,6 +74,7 @@ async function run(flags: PdFlags): Promise<void> {
       clientAddr: flags.clientAddr,
       advertiseClientAddr: flags.advertiseClientAddr,
       plan: planOf(flags),
+      schedule: { maxStoreDownMs: flags.maxStoreDownTime },
       lock: async (dir) => {
         const lock = await lockDataDirectory(dir)
         return () => lock.release()

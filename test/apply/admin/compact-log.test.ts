@@ -15,6 +15,7 @@ beforeEach(() => {
   results = []
   failures = []
   client = new InlineApplyClient({
+    storeId: 1,
     engine,
     clock: new ManualClock(),
     events: {

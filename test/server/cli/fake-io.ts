@@ -1,6 +1,7 @@
 /** A terminal, a cluster and an exit code for commands, all in memory. */
 import { Readable, Writable } from 'node:stream'
 import { Command } from 'commander'
+import type { PdAdmin } from '../../../src/pd/admin-port.ts'
 import type { CliIo, CliOutput } from '../../../src/server/cli/cli-io.ts'
 import type { FakeCluster } from '../../client/fake-cluster.ts'
 
@@ -31,6 +32,17 @@ export class Sink extends Writable {
   }
 }
 
+/** Of a PD that knows three replicas and nothing to do. */
+const fakeAdmin: PdAdmin = {
+  settings: async () => ({ replicas: 3, maxStoreDownMs: 1_800_000 }),
+  deleteStore: () => Promise.reject(new Error('not in this test')),
+  operators: async () => [],
+  operator: () => Promise.reject(new Error('not in this test')),
+  addOperator: () => Promise.reject(new Error('not in this test')),
+  removeOperator: () => Promise.reject(new Error('not in this test')),
+  close: async () => {},
+}
+
 export class FakeIo implements CliIo {
   stdin: Readable = Readable.from([])
   stdout: CliOutput & Sink
@@ -41,6 +53,7 @@ export class FakeIo implements CliIo {
   readonly pages = new Map<string, unknown>()
   openKv: CliIo['openKv']
   openPd: CliIo['openPd']
+  openAdmin: CliIo['openAdmin']
 
   constructor(cluster: FakeCluster, isTTY = false) {
     this.cluster = cluster
@@ -48,6 +61,7 @@ export class FakeIo implements CliIo {
     this.stderr = new Sink(isTTY)
     this.openKv = async (_pd, timeoutMs) => cluster.client(timeoutMs)
     this.openPd = async () => cluster.pd()
+    this.openAdmin = async () => fakeAdmin
   }
 
   async fetchJson(url: string): Promise<unknown> {

@@ -42,7 +42,7 @@ describe('store list', () => {
     expect(rows.map((row) => [row[0], row[1], row[3], row[5], row[6]])).toEqual([
       ['1', 'store-1:20160', 'up', '2', '1'],
       ['2', 'store-2:20160', 'up', '2', '1'],
-      ['3', 'store-3:20160', 'down', '2', '0'],
+      ['3', 'store-3:20160', 'disconnected', '2', '0'],
     ])
   })
 
@@ -99,7 +99,10 @@ describe('region', () => {
 
   test.each([
     [['region', 'split', '100']],
-    [['store', 'delete', '1']],
+    [['store', 'delete', 'x']],
+    [['store', 'show']],
+    [['operator', 'add', 'remove-peer', '1']],
+    [['operator', 'add', 'transfer-peer', '1', '2']],
     [['region', 'show', 'abc']],
     [['store', 'list', '-w', 'yaml']],
     [['operator']],
@@ -132,9 +135,35 @@ describe('health', () => {
     expect(io.stdout.lines).toEqual([
       expect.stringMatching(/store 3 \(store-3:20160\) has not been heard for 31 s/),
       expect.stringMatching(/region 100 has no leader/),
-      expect.stringMatching(/region 100: peer 103 is on store 3, which is down/),
-      expect.stringMatching(/region 104: peer 107 is on store 3, which is down/),
+      expect.stringMatching(/region 100: peer 103 is on store 3, which is disconnected/),
+      expect.stringMatching(/region 104: peer 107 is on store 3, which is disconnected/),
+      'of 2 regions: 1 without a leader',
     ])
+  })
+
+  test('counts what is missing, down, catching up and learning', async () => {
+    const [first, second] = cluster.infos()
+    const [a, b] = first!.region.peers
+    const learner = { ...a!, role: 1 as const }
+    cluster.pdFrozen = [
+      { ...first!, region: { ...first!.region, peers: [learner, b!] }, pendingPeers: [learner] },
+      { ...second!, leader: undefined },
+    ]
+    changes.set(2, { state: 1 })
+    changes.set(3, { state: 1, physicallyDestroyed: true })
+    await run('health', '-w', 'json')
+    expect(io.exitCode).toBe(1)
+    expect(JSON.parse(io.stdout.text)).toMatchObject({
+      healthy: false,
+      noLeader: 1,
+      missingPeers: 1,
+      downPeers: 1,
+      pendingPeers: 1,
+      learners: 1,
+      leavingPeers: 2,
+    })
+    expect(io.stdout.text).toMatch(/region 100 has 1 of 3 replicas/)
+    expect(io.stdout.text).toMatch(/peer 107 is on store 3, which is destroyed/)
   })
 
   test('as JSON', async () => {
@@ -146,15 +175,16 @@ describe('health', () => {
 
   test('gaps and silent peers', () => {
     const stores = [1, 2, 3].map((id) => storeMeta(id, 'a'))
+    const settings = { replicas: 3, maxStoreDownMs: 60_000 }
     const infos = cluster.infos()
     const right = infos[1]!
     const peer = right.region.peers[0]!
     const regions = [{ ...right, downPeers: [{ peer, downSeconds: 5 }] }]
-    expect(findProblems({ stores, regions, nowMs: Date.now() })).toEqual([
+    expect(findProblems({ stores, regions, settings, nowMs: Date.now() })).toEqual([
       'region 104: peer 105 has been silent for 5 s',
       'no region covers the keys from the beginning to "m\\x00"',
     ])
-    expect(findProblems({ stores, regions: [infos[0]!], nowMs: Date.now() })).toEqual([
+    expect(findProblems({ stores, regions: [infos[0]!], settings, nowMs: Date.now() })).toEqual([
       'no region covers the keys from "m\\x00" on',
     ])
   })

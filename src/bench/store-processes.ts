@@ -1,0 +1,107 @@
+/** PD and three stores as processes of their own, with settings, that are stopped one by one. */
+import { type ChildProcess, spawn } from 'node:child_process'
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { fileURLToPath } from 'node:url'
+import { builtUrl } from '../base/built-url.ts'
+import type { RegionStatus } from '../store/port.ts'
+import { freePortBlock } from './cluster-process.ts'
+
+const MAIN = fileURLToPath(builtUrl('server/main.js'))
+const STORES = [1, 2, 3] as const
+const READY_MS_MAX = 40_000
+const POLL_MS = 20
+
+export class StoreProcesses {
+  readonly #dir: string
+  readonly #base: number
+  readonly #running = new Map<string, ChildProcess>()
+
+  static async start(dir: string, regions: number, settings: string): Promise<StoreProcesses> {
+    const processes = new StoreProcesses(dir, await freePortBlock(7))
+    writeFileSync(processes.#settings, settings)
+    const plan = ['--initial-stores', '3', '--regions', `${regions}`, '--replicas', '3']
+    const pd = ['pd', '--data-dir', join(dir, 'pd'), '--client-addr', processes.pd, ...plan]
+    processes.#spawn('pd', pd)
+    try {
+      await Promise.all(STORES.map((number) => processes.startStore(number)))
+      return processes
+    } catch (error) {
+      await processes.stop()
+      throw error
+    }
+  }
+
+  private constructor(dir: string, base: number) {
+    this.#dir = dir
+    this.#base = base
+  }
+
+  get pd(): string {
+    return `127.0.0.1:${this.#base}`
+  }
+
+  get #settings(): string {
+    return join(this.#dir, 'store.toml')
+  }
+
+  /** Resolves when it serves. */
+  async startStore(number: number): Promise<void> {
+    const child = this.#spawn(`store-${number}`, [
+      'server',
+      ...['-C', this.#settings, '--data-dir', join(this.#dir, `store-${number}`)],
+      ...['--addr', `127.0.0.1:${this.#base + number}`, '--pd-endpoints', this.pd],
+      ...['--status-addr', this.#status(number), '--log-level', 'warn'],
+    ])
+    const endMs = performance.now() + READY_MS_MAX
+    while ((await this.#fetch(number, '/ready'))?.status !== 200) {
+      if (child.exitCode !== null) throw new Error(`store ${number} ended with ${child.exitCode}`)
+      if (performance.now() > endMs) throw new Error(`store ${number} is not ready`)
+      await sleep(POLL_MS)
+    }
+  }
+
+  stopStore(number: number): Promise<void> {
+    return this.#end(`store-${number}`)
+  }
+
+  async region(number: number, id: number): Promise<RegionStatus | undefined> {
+    const answer = await this.#fetch(number, `/region/${id}`)
+    return answer?.ok === true ? ((await answer.json()) as RegionStatus) : undefined
+  }
+
+  /** A counter or gauge; 0 when the store does not answer. */
+  async metric(number: number, name: string): Promise<number> {
+    const text = (await (await this.#fetch(number, '/metrics'))?.text()) ?? ''
+    return Number(new RegExp(`^polyraft_${name}(?:_total)? (.*)$`, 'm').exec(text)?.[1] ?? 0)
+  }
+
+  async stop(): Promise<void> {
+    await Promise.all([...this.#running.keys()].map((name) => this.#end(name)))
+  }
+
+  #status(number: number): string {
+    return `127.0.0.1:${this.#base + STORES.length + number}`
+  }
+
+  #fetch(number: number, path: string): Promise<Response | undefined> {
+    return fetch(`http://${this.#status(number)}${path}`).catch(() => undefined)
+  }
+
+  #spawn(name: string, args: string[]): ChildProcess {
+    const child = spawn(process.execPath, [MAIN, ...args], { stdio: 'ignore' })
+    this.#running.set(name, child)
+    return child
+  }
+
+  #end(name: string): Promise<void> {
+    const child = this.#running.get(name)
+    this.#running.delete(name)
+    if (child === undefined || child.exitCode !== null) return Promise.resolve()
+    return new Promise((resolve) => {
+      child.once('exit', () => resolve())
+      child.kill('SIGTERM')
+    })
+  }
+}

@@ -1,0 +1,44 @@
+/** Administration of the placement driver, as the command line sees it. */
+import type { RegionId, StoreId } from '../base/ids.ts'
+import type { PeerCommand } from './checkers/peer-command.ts'
+import type { StoreMeta } from './port.ts'
+
+export interface PdSettings {
+  /** Voters wanted for each region. */
+  readonly replicas: number
+  /** Silence after which the peers of a store are replaced. */
+  readonly maxStoreDownMs: number
+}
+
+export interface StoreRemoval {
+  readonly store: StoreMeta
+  /** Regions that still have a peer on it. */
+  readonly regions: number
+}
+
+export interface OperatorInfo {
+  readonly regionId: RegionId
+  readonly reason: string
+  readonly origin: string
+  readonly status: 'running' | 'success' | 'timeout' | 'cancel'
+  /** Why it ended, unless it succeeded. */
+  readonly note: string
+  readonly steps: readonly string[]
+  /** Steps that are done. */
+  readonly stepIndex: number
+  readonly ageMs: number
+  /** Since its present step began, or since it ended. */
+  readonly stepAgeMs: number
+}
+
+export interface PdAdmin {
+  /** Rejects with Unsupported when the PD is not polyraft's. */
+  settings(): Promise<PdSettings>
+  deleteStore(storeId: StoreId, physicallyDestroyed: boolean): Promise<StoreRemoval>
+  operators(): Promise<OperatorInfo[]>
+  /** Under way or ended lately; rejects with NotFound. */
+  operator(regionId: RegionId): Promise<OperatorInfo>
+  addOperator(command: PeerCommand): Promise<OperatorInfo>
+  removeOperator(regionId: RegionId): Promise<void>
+  close(): Promise<void>
+}

@@ -1,0 +1,128 @@
+/**
+ * A store that lost its disk: its directory is deleted, the old id is given up, and it starts again
+ * as a new store. Real processes, under load. REJOIN_REGIONS=200 runs it with so many regions.
+ */
+import { rmSync } from 'node:fs'
+import { join } from 'node:path'
+import { afterEach, describe, expect, it } from 'vitest'
+import { silentLogger } from '../../src/base/logger.ts'
+import { connect } from '../../src/client/connect.ts'
+import type { KvClient } from '../../src/client/kv-client.ts'
+import { ColumnFamily } from '../../src/engine/port.ts'
+import { openRocksDb } from '../../src/engine/rocksdb-engine.ts'
+import { connectPd } from '../../src/pd/grpc-client.ts'
+import type { PdClient, RegionInfo } from '../../src/pd/port.ts'
+import { dataKey } from '../../src/region/keys.ts'
+import { PeerRole, peerOnStore } from '../../src/region/region.ts'
+import { AcknowledgedWrites } from './acknowledged.ts'
+import { polyraft } from './cli.ts'
+import { Processes } from './processes.ts'
+
+const REGIONS = process.env.REJOIN_REGIONS === undefined ? [1, 24] : [+process.env.REJOIN_REGIONS]
+const KEYS = 3000
+const VALUE = 'v'.repeat(500)
+
+let processes: Processes | undefined
+let kv: KvClient | undefined
+let pd: PdClient | undefined
+let writes: AcknowledgedWrites | undefined
+
+afterEach(async () => {
+  await writes?.stop()
+  await kv?.close()
+  await pd?.close()
+  await processes?.destroy()
+})
+
+const keyOf = (i: number): string => `${String.fromCharCode(0x21 + ((i * 37) % 94))}old-${i}`
+
+async function regions(): Promise<RegionInfo[]> {
+  return pd!.scanRegions(Buffer.alloc(0), Buffer.alloc(0), 0)
+}
+
+async function storeIdAt(number: number): Promise<number> {
+  const address = processes!.address(number)
+  const stores = (await pd!.getAllStores()).filter((store) => store.address === address)
+  return Math.max(...stores.map(({ id }) => id))
+}
+
+/** Regions that do not have three voters, one on this store, with nobody behind. */
+async function unrepaired(storeId: number): Promise<number[]> {
+  const wanting = (await regions()).filter(({ region, pendingPeers }) => {
+    const voters = region.peers.filter(({ role }) => role === PeerRole.Voter)
+    const here = peerOnStore(region, storeId) !== undefined
+    return voters.length !== 3 || region.peers.length !== 3 || !here || pendingPeers.length > 0
+  })
+  return wanting.map(({ region }) => region.id)
+}
+
+/** Store 3 has applied, of every region, at least what the others had at the call. */
+async function caughtUp(): Promise<void> {
+  for (const { region } of await regions()) {
+    const views = await Promise.all([1, 2].map((number) => processes!.region(number, region.id)))
+    const goal = Math.max(...views.map((view) => view?.appliedIndex ?? 0))
+    const applied = async (): Promise<number> =>
+      (await processes!.region(3, region.id))?.appliedIndex ?? 0
+    await expect.poll(applied, { timeout: 30_000 }).toBeGreaterThanOrEqual(goal)
+  }
+}
+
+describe('a store whose disk was lost', () => {
+  it.each(REGIONS)(
+    'comes back as a new one, with %i regions',
+    async (count) => {
+      processes = await Processes.start(count, '')
+      kv = await connect({ pd: [processes.pd], timeoutMs: 20_000 })
+      pd = await connectPd([processes.pd], { logger: silentLogger })
+      for (let i = 0; i < KEYS; i += 100) {
+        await Promise.all(Array.from({ length: 100 }, (_, j) => kv!.put(keyOf(i + j), VALUE)))
+      }
+      const lost = await storeIdAt(3)
+      writes = new AcknowledgedWrites(kv, 'meanwhile')
+      writes.start(8)
+      await processes.kill(3)
+      rmSync(processes.storeDir(3), { recursive: true })
+      const args = ['ctl', 'store', 'delete', `${lost}`, '--physically-destroyed']
+      const deleted = await polyraft([...args, '--pd', processes.pd])
+      expect(deleted.stderr).toBe('')
+      expect(deleted.code).toBe(0)
+      await processes.startStore(3)
+      const found = await storeIdAt(3)
+      expect(found).toBeGreaterThan(lost)
+      await expect
+        .poll(() => unrepaired(found), { timeout: 60_000 + count * 1500, interval: 250 })
+        .toEqual([])
+      expect(await processes.metric(3, 'peers_initialised')).toBe(count)
+      // The lost store is nobody's any more.
+      const stateOf = async () => (await pd!.getStore(lost))?.state
+      await expect.poll(stateOf, { timeout: 30_000 }).toBe(2)
+      // The new replicas count: without one of the old stores writes go on.
+      await processes.kill(1)
+      await writes.more(200)
+      await processes.startStore(1)
+      await writes.stop()
+      expect(writes.acknowledged.size).toBeGreaterThan(200)
+      expect(await writes.missing(kv)).toEqual([])
+      await caughtUp()
+      await processes.stop(3)
+      await mustHold()
+    },
+    600_000,
+  )
+})
+
+/** The engine of store 3 alone has every value. */
+async function mustHold(): Promise<void> {
+  const engine = await openRocksDb({ dir: join(processes!.storeDir(3), 'kv') })
+  try {
+    const wanted = new Map(writes!.acknowledged)
+    for (let i = 0; i < KEYS; i++) wanted.set(keyOf(i), VALUE)
+    const missing = [...wanted].filter(([key, value]) => {
+      const stored = engine.get(ColumnFamily.Default, dataKey(Buffer.from(key)))
+      return stored?.subarray(0, -1).toString() !== value
+    })
+    expect(missing.map(([key]) => key)).toEqual([])
+  } finally {
+    await engine.close()
+  }
+}
