@@ -91,11 +91,6 @@ export class DiskSpace {
     return this.#become(next(this.#state, freeBytes, this.#limits))
   }
 
-  /** A write failed for want of space: that is full, whatever statfs says (quotas are not in it). */
-  onWriteRefused(): DiskState | undefined {
-    return this.#become('full')
-  }
-
   #become(state: DiskState): DiskState | undefined {
     if (state === this.#state) return undefined
     this.#state = state

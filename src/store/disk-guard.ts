@@ -70,6 +70,8 @@ export class DiskGuard implements DiskView {
   #movedMs = Number.NEGATIVE_INFINITY
   /** Stores that are short of space, by what they said last, and when. */
   readonly #others = new Map<StoreId, { readonly state: DiskState; readonly heardMs: number }>()
+  /** Of the last look. */
+  #trouble = ''
   #timer: NodeJS.Timeout | undefined = undefined
   tight = false
 
@@ -142,8 +144,9 @@ export class DiskGuard implements DiskView {
       this.#figures = this.#options.probe.measure(this.#options.dir)
       this.#observe()
       if (this.own !== 'full') this.#growReserve()
+      this.#trouble = ''
     } catch (error) {
-      this.#options.logger.warn({ error: errorMessage(error) }, 'cannot look at the disk')
+      this.#complain(errorMessage(error))
     }
     this.#forget()
     if (this.own === 'normal') return
@@ -152,6 +155,13 @@ export class DiskGuard implements DiskView {
     if (nowMs - this.#movedMs < MOVE_LEADERS_MS) return
     this.#movedMs = nowMs
     this.#events?.moveLeaders()
+  }
+
+  /** Once for each kind of trouble: the next look is a moment away. */
+  #complain(trouble: string): void {
+    if (trouble === this.#trouble) return
+    this.#trouble = trouble
+    this.#options.logger.warn({ error: trouble }, 'cannot look at the disk, or keep its reserve')
   }
 
   /** Another store told of its disk. */

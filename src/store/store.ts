@@ -430,9 +430,11 @@ export class Store implements StoreService {
       'the store failed and stops',
     )
     this.#abandonRequests()
-    if (this.#transport !== undefined)
-      giveUpLeaders(this.#router.all(), this.#transport, this.#options)
-    this.#options.onFatal(error)
+    try {
+      if (this.#transport) giveUpLeaders(this.#router.all(), this.#transport, this.#options)
+    } finally {
+      this.#options.onFatal(error)
+    }
   }
 
   #abandonRequests(): void {

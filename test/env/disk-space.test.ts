@@ -74,13 +74,6 @@ describe('disk space', () => {
     expect(disk).toMatchObject({ state: 'normal', freeBytes: undefined })
   })
 
-  it('is full when a write was refused, until there is space again', () => {
-    const disk = new DiskSpace(LIMITS)
-    expect(disk.onWriteRefused()).toBe('full')
-    expect(disk.onWriteRefused()).toBeUndefined()
-    expect(disk.observe({ totalBytes: TOTAL, freeBytes: 500 })).toBe('normal')
-  })
-
   it('has limits for every disk, in order', () => {
     expect(defaultReserveBytes(10 * 1024 * GIB)).toBe(GIB)
     expect(defaultReserveBytes(10 * GIB)).toBe(Math.floor(0.2 * GIB))

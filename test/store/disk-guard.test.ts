@@ -146,8 +146,9 @@ describe('a store short of space', () => {
       throw Object.assign(new Error('EIO: bad'), { code: 'EIO' })
     }
     guard.check()
+    guard.check()
     expect(guard.own).toBe('normal')
-    expect(logged).toEqual(['cannot look at the disk'])
+    expect(logged).toEqual(['cannot look at the disk, or keep its reserve'])
   })
 })
 
