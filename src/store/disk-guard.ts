@@ -56,6 +56,8 @@ const CHECK_CLOSELY_MS = 20
 const NEAR_BYTES = GIB / 2
 /** What one check adds to the reserve: a fraction of a millisecond of copying. */
 const STEP_BYTES = MIB / 4
+/** A store of a test or a trial leaves the disk alone, unless a reserve was asked for. */
+const GROW_AFTER_MS = 60_000
 
 export class DiskGuard implements DiskView {
   readonly #options: DiskGuardOptions
@@ -63,6 +65,7 @@ export class DiskGuard implements DiskView {
   readonly #reserve: SpaceReserve
   readonly #reserveBytes: number
   readonly #limits: DiskLimits
+  readonly #growFromMs: number
   #figures: DiskFigures
   #held: number
   #events: DiskGuardEvents | undefined = undefined
@@ -83,6 +86,7 @@ export class DiskGuard implements DiskView {
     this.#figures = probe.measure(dir)
     const { totalBytes } = this.#figures
     this.#reserveBytes = reserveBytes === 'auto' ? defaultReserveBytes(totalBytes) : reserveBytes
+    this.#growFromMs = this.#nowMs() + (reserveBytes === 'auto' ? GROW_AFTER_MS : 0)
     this.#limits = limitsFor(this.#reserveBytes, totalBytes)
     this.#space = new DiskSpace(this.#limits)
     this.#held = this.#reserve.heldBytes()
@@ -205,7 +209,7 @@ export class DiskGuard implements DiskView {
 
   /** As long as the store would not come near to being short of space by it. */
   #growReserve(): void {
-    if (this.#held >= this.#reserveBytes) return
+    if (this.#held >= this.#reserveBytes || this.#nowMs() < this.#growFromMs) return
     const { almostFullBytes, marginBytes } = this.#limits
     const keep = almostFullBytes + marginBytes
     this.#held = this.#reserve.hold(this.#reserveBytes, keep, STEP_BYTES)
