@@ -1,6 +1,7 @@
 /** PdAdmin over gRPC. */
 import type { RegionId, StoreId } from '../base/ids.ts'
 import { adminMethods, type OperatorResponse } from '../protocol/admin-services.ts'
+import { pdMethods } from '../protocol/pd-services.ts'
 import type { OperatorInfo, PdAdmin, PdSettings, StoreRemoval } from './admin-port.ts'
 import type { PeerCommand } from './checkers/peer-command.ts'
 import { storeFromWire } from './convert.ts'
@@ -24,6 +25,11 @@ class GrpcPdAdmin implements PdAdmin {
   async settings(): Promise<PdSettings> {
     const { replicas, maxStoreDownMs } = await this.#channel.call(adminMethods.settings, {})
     return { replicas, maxStoreDownMs }
+  }
+
+  async setReplicas(count: number): Promise<void> {
+    const cluster = { id: this.#channel.clusterId, maxPeerCount: count }
+    await this.#channel.call(pdMethods.putClusterConfig, { cluster })
   }
 
   async deleteStore(storeId: StoreId, physicallyDestroyed: boolean): Promise<StoreRemoval> {

@@ -34,6 +34,8 @@ export interface OperatorInfo {
 export interface PdAdmin {
   /** Rejects with Unsupported when the PD is not polyraft's. */
   settings(): Promise<PdSettings>
+  /** Durable; regions grow or shrink to it by and by. */
+  setReplicas(count: number): Promise<void>
   deleteStore(storeId: StoreId, physicallyDestroyed: boolean): Promise<StoreRemoval>
   operators(): Promise<OperatorInfo[]>
   /** Under way or ended lately; rejects with NotFound. */

@@ -38,6 +38,8 @@ export class Coordinator {
   readonly operators: OperatorController
   readonly #options: CoordinatorOptions
   readonly #ids: PeerIds
+  /** Looks at regions so far. */
+  checks = 0
   /** Where the patrol of the key space goes on. */
   #cursor: Buffer = EMPTY_BYTES
   /** Where the patrol of each store that is being left goes on. */
@@ -152,6 +154,7 @@ export class Coordinator {
   #check(record: RegionRecord): void {
     const busy = this.operators.get(record.region.id) !== undefined
     if (busy || !this.operators.hasRoom) return
+    this.checks++
     const plan = checkReplicas(this.cluster, record)
     if (plan === undefined) return
     const peerId = plan.add === undefined ? NO_ID : this.#ids.take()

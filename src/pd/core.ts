@@ -39,6 +39,8 @@ export interface PdCoreOptions {
   readonly schedule?: Partial<ScheduleConfig> | undefined
 }
 
+/** More would make a mistake of an administrator fill every store. */
+const REPLICAS_MAX = 15
 /** How often it is written down when the stores were heard last. */
 const NOTE_HEARD_MS = 60_000
 
@@ -119,6 +121,10 @@ export class PdCore {
   }
 
   setMaxPeerCount(count: number): Promise<void> {
+    if (!Number.isInteger(count) || count < 1 || count > REPLICAS_MAX) {
+      const message = `a region has 1 to ${REPLICAS_MAX} replicas, not ${count}`
+      return Promise.reject(new PolyraftError('InvalidArgument', message))
+    }
     return this.#serial.run(async () => {
       await this.#storage.put([
         records.clusterWrite({ clusterId: this.clusterId, maxPeerCount: count }),
@@ -319,6 +325,7 @@ export class PdCore {
       pd_region_heartbeats_refused: this.#counters.refused,
       pd_store_heartbeats: this.#counters.storeHeartbeats,
       pd_orders: this.#counters.orders,
+      pd_region_checks: this.#coordinator.checks,
       pd_operators: this.#coordinator.operators.size,
       pd_operators_started: this.#coordinator.operators.counters.started,
       pd_operators_finished: this.#coordinator.operators.counters.success,

@@ -5,6 +5,7 @@ export class PeerMetrics {
   proposedBytes = 0
   refused = 0
   stale = 0
+  stranded = 0
   leaseReads = 0
   indexReads = 0
   readIndexRounds = 0

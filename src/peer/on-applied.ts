@@ -38,6 +38,7 @@ export function onApplied(peer: Peer, result: ApplyResult): void {
     return
   }
   if (peer.reads.hasConfirmed) runConfirmedReads(peer)
+  if (peer.campaignsOnceApplied) maybeCampaign(peer)
   if (result.truncatedIndex !== undefined) onCompactLogResult(peer, result.truncatedIndex)
   peer.ports.log.evict(peer.id, evictableIndex(peer))
 }
@@ -46,6 +47,12 @@ function answerProposal(peer: Peer, proposal: Proposal, result: ApplyResult): vo
   const rejected = isRejected(result, proposal.index)
   const response = rejected ? regionErrorResponse(epochNotMatch(peer.region)) : OK_RESPONSE
   for (const request of proposal.requests) peer.answer(request, response)
+}
+
+function maybeCampaign(peer: Peer): void {
+  if (peer.appliedIndex < peer.raft.commitIndex) return
+  peer.campaignsOnceApplied = false
+  if (!peer.isLeader) peer.raft.campaign()
 }
 
 function isRejected({ rejections }: ApplyResult, index: number): boolean {

@@ -6,12 +6,12 @@
  *   sender unknown here, its conf_ver is lower       it was removed: told so when it asks for votes
  *   meant for another peer of this store             a later one: ours was removed; an earlier: stale
  */
-import { newMessage } from '../raft/message.ts'
 import { MessageType } from '../raft/types.ts'
 import { peerById } from '../region/region.ts'
 import type { RaftEnvelope } from '../transport/port.ts'
 import { becomeDestroying } from './destroy.ts'
 import { leavesUnanswered } from './disk-full.ts'
+import { sendTombstone } from './farewell.ts'
 import type { PeerSignal, PeerTag } from './messages.ts'
 import type { Peer } from './peer.ts'
 
@@ -63,11 +63,11 @@ function isForUs(peer: Peer, envelope: RaftEnvelope): boolean {
 }
 
 /** Raft answers it, as the thesis asks for: membership is not a matter of one replica's belief. */
-export function acceptStranger(peer: Peer, envelope: RaftEnvelope): boolean {
+function acceptStranger(peer: Peer, envelope: RaftEnvelope): boolean {
   const { from, epoch } = envelope
   const { confVer } = peer.region.epoch
   if (epoch.confVer < confVer) {
-    if (asksForVotes(envelope)) sendTombstone(peer, envelope)
+    if (asksForVotes(envelope)) sendTombstone(peer, from)
     return false
   }
   if (peer.strangers.size >= STRANGERS_MAX) peer.strangers.clear()
@@ -76,22 +76,8 @@ export function acceptStranger(peer: Peer, envelope: RaftEnvelope): boolean {
 }
 
 /** Only who believes to be a voter asks: a replica that has yet to hear of itself never does. */
-export function asksForVotes({ message }: RaftEnvelope): boolean {
+function asksForVotes({ message }: RaftEnvelope): boolean {
   return message.type === MessageType.RequestVote || message.type === MessageType.RequestPreVote
-}
-
-function sendTombstone(peer: Peer, { from }: RaftEnvelope): void {
-  const { region, self, ports } = peer
-  const message = newMessage(MessageType.Heartbeat, from.id)
-  ports.transport.send({
-    regionId: peer.id,
-    from: self,
-    to: from,
-    epoch: region.epoch,
-    message,
-    tombstone: true,
-  })
-  ports.metrics.tombstoneMessagesSent++
 }
 
 export function onRemovedSignal(

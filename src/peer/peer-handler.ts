@@ -9,6 +9,7 @@ import { assert, unreachable } from '../base/assert.ts'
 import { RawRequest } from '../protocol/raw.ts'
 import { proposeCompactLog } from './admin/compact-log.ts'
 import { onSignalWhileDestroying } from './destroy.ts'
+import { tickFarewells } from './farewell.ts'
 import { type PeerMessage, type PeerSignal, PeerTag } from './messages.ts'
 import { onApplied } from './on-applied.ts'
 import { onPdOrder } from './on-order.ts'
@@ -27,6 +28,7 @@ import {
   onSnapshotArrived,
   tickInstall,
 } from './snapshot-install.ts'
+import { tickStranded } from './stranded.ts'
 import { transferAway } from './transfer-away.ts'
 
 export class PeerHandler {
@@ -84,8 +86,10 @@ export class PeerHandler {
         if (peer.isLeader) peer.leaderHeardMs = this.#nowMs
         if (peer.install !== undefined) tickInstall(peer, this.#nowMs)
         peer.source.tick()
+        if (!peer.isLeader) tickStranded(peer)
         peer.raft.tick()
         if (peer.pendingCount > 0) reportCaughtUp(peer)
+        if (peer.farewells.length > 0) tickFarewells(peer)
         return retryReads(peer, this.#nowMs)
       case PeerTag.Persisted:
         return onPersisted(peer, signal.readyNumber)

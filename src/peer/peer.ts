@@ -21,6 +21,7 @@ import type { ApplyState } from '../region/state.ts'
 import type { RaftEnvelope } from '../transport/port.ts'
 import type { PendingChange } from './admin/change-peer.ts'
 import type { Destroying } from './destroy.ts'
+import type { Farewell } from './farewell.ts'
 import { Lease } from './lease.ts'
 import { type PeerMessage, PeerTag } from './messages.ts'
 import { PeerStorage } from './peer-storage.ts'
@@ -92,11 +93,17 @@ export class Peer implements Fsm<PeerMessage> {
   readonly changes: PendingChange[] = []
   /** Where peers are that the region does not name: it is behind, or has just let them go. */
   readonly strangers = new Map<PeerId, PeerMeta>()
+  /** Peers that were removed a moment ago. */
+  readonly farewells: Farewell[] = []
   destroying: Destroying | undefined = undefined
   traffic = new Traffic()
   readonly logGc = new LogGcState()
   /** A commit index that waits for the next write to the log. */
   unwrittenHardState: HardState | undefined = undefined
+  /** Restarted as the only replica: nobody else will lead, so it need not wait to be called on. */
+  campaignsOnceApplied = false
+  /** Ticks for which it has not led while proposals of its own wait for their fate. */
+  strandedTicks = 0
   /** Last entry given to apply. */
   handedOverIndex: LogIndex
   // Snapshots: as the leader, and as a follower

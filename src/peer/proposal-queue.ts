@@ -31,6 +31,11 @@ export class ProposalQueue {
     return this.#proposed.length + this.#applying.length
   }
 
+  /** Proposals of which nothing is known yet. */
+  get undecided(): number {
+    return this.#proposed.length
+  }
+
   push(proposal: Proposal): void {
     this.#proposed.push(proposal)
   }
@@ -60,11 +65,18 @@ export class ProposalQueue {
     return this.#applying.shift()
   }
 
+  /** Those of which nothing is known yet: their entries may commit later, and answer nobody. */
+  takeUndecided(): Proposal[] {
+    const all: Proposal[] = []
+    for (let p = this.#proposed.shift(); p !== undefined; p = this.#proposed.shift()) all.push(p)
+    return all
+  }
+
   /** Everything, when the peer goes away: outcomes are not known. */
   takeAll(): Proposal[] {
     const all: Proposal[] = []
     for (let p = this.#applying.shift(); p !== undefined; p = this.#applying.shift()) all.push(p)
-    for (let p = this.#proposed.shift(); p !== undefined; p = this.#proposed.shift()) all.push(p)
+    all.push(...this.takeUndecided())
     assert(this.length === 0, 'all proposals were taken')
     return all
   }

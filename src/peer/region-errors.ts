@@ -78,6 +78,12 @@ export const UNDETERMINED: RegionError = Object.freeze({
   message: 'the store stopped before the outcome was known; the write may or may not have happened',
 })
 
+export const OUTCOME_OPEN: RegionError = Object.freeze({
+  code: 'UndeterminedResult',
+  message:
+    'leadership was lost before the outcome was known; the write may or may not have happened',
+})
+
 export function entryTooLarge(regionId: RegionId, entrySize: number, max: number): RegionError {
   return {
     code: 'RaftEntryTooLarge',

@@ -125,6 +125,8 @@ export function onInstallPhase(peer: Peer, phase: InstallPhase): void {
       break
     case 'failed':
       install.kind = 'failed'
+      // Another set has another name.
+      peer.ports.snapshots.discard(install.data)
       break
   }
 }

@@ -16,6 +16,13 @@ const COUNTERS: ReadonlySet<string> = new Set([
   'index_reads',
   'leader_changes',
   'lease_reads',
+  'orders_refused',
+  'orders_taken',
+  'peer_changes_applied',
+  'peer_changes_proposed',
+  'peers_created',
+  'peers_destroyed',
+  'peers_initialised',
   'proposals',
   'proposed_bytes',
   'proposed_commands',
@@ -51,6 +58,8 @@ const COUNTERS: ReadonlySet<string> = new Set([
   'snapshots_sent',
   'snapshots_sent_bytes',
   'stale',
+  'stranded',
+  'tombstone_messages_sent',
 ])
 
 /** Text exposition of figures by name; those that end in `_total` are counters as well. */

@@ -89,8 +89,9 @@ export class BuildQueue {
       const pin = { region, index, term }
       builder = new SnapshotBuilder({ engine, fs, dir, pin, ...(sizes && { sizes }) })
       let meta = await builder.step()
-      for (let before = 0; meta === undefined; before = builder.bytes) {
-        await pause?.(builder.bytes - before)
+      for (let paid = 0; meta === undefined; ) {
+        await pause?.(builder.bytes - paid)
+        paid = builder.bytes
         if (this.#closed || this.#cancelled) throw new Error(CANCELLED)
         meta = await builder.step()
       }

@@ -73,14 +73,17 @@ export class Replicas implements ReplicaService {
     const ports = this.#attached()
     const applyState = applyStateOf(region.id)
     ports.apply.register(region, applyState)
-    router.register(new Peer(ports, { region, applyState, mailboxCapacity, fresh }))
+    const peer = new Peer(ports, { region, applyState, mailboxCapacity, fresh })
+    router.register(peer)
     this.#ranges.set(region)
     const alone = region.peers.length === 1
     const first = fresh && peerOnStore(region, ports.storeId) === region.peers[0]
     // Bootstrap spreads the first peers over the stores: elections without waiting, leaders balanced.
     if (alone || first) router.sendForced(region.id, CAMPAIGN)
+    // Until its committed entries are read from disk it may not campaign.
+    if (alone && peer.appliedIndex < peer.raft.commitIndex) peer.campaignsOnceApplied = true
     // Committed entries that were not applied before the stop are waiting.
-    else router.sendForced(region.id, { tag: PeerTag.EntriesFetched, to: 0 })
+    if (!first) router.sendForced(region.id, { tag: PeerTag.EntriesFetched, to: 0 })
   }
 
   /** The region votes and stores entries again; it applies once the snapshot is installed. */

@@ -36,8 +36,8 @@ export class StoreDisk {
   /** Where snapshots are made and received. */
   readonly snapshotDir: string
   readonly #lock: DirectoryLock
-  readonly #raftDir: string
   readonly regions: StoreRegions
+  readonly #raftDir: string
 
   static async open(options: StoreDiskOptions): Promise<StoreDisk> {
     const { dir, config, logger, events } = options
@@ -95,8 +95,8 @@ export class StoreDisk {
     this.guard = guard
     this.engine = engine
     this.log = log
-    this.#raftDir = join(dir, 'raft')
     this.snapshotDir = join(dir, 'snap')
+    this.#raftDir = join(dir, 'raft')
     const { snapshotDir } = this
     this.regions = new StoreRegions({ engine, log, fs: nodeFileSystem, snapshotDir })
   }

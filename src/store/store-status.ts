@@ -42,8 +42,14 @@ export function regionStatus(peer: Peer, snapshots: readonly SnapshotProgressVie
     firstIndex: raft.firstIndex,
     lastIndex: raft.lastIndex,
     progress,
+    ...lifeStatus(peer),
     ...snapshotStatus(peer, snapshots),
   }
+}
+
+function lifeStatus(peer: Peer): Pick<RegionStatus, 'life'> {
+  if (peer.destroying !== undefined) return { life: 'destroying' }
+  return peer.isInitialised ? {} : { life: 'uninitialised' }
 }
 
 function snapshotStatus(

@@ -25,7 +25,7 @@ export class FrameAssembler {
   }
 
   push(chunk: Buffer): void {
-    this.#waiting.push(chunk)
+    if (chunk.length > 0) this.#waiting.push(chunk)
     this.#fill()
   }
 

@@ -7,6 +7,7 @@
  */
 import { test } from 'vitest'
 import { type Random, seededRandom } from '../../src/base/clock.ts'
+import { PolyraftError } from '../../src/base/errors.ts'
 import { StoreState } from '../../src/pd/port.ts'
 import { PeerRole } from '../../src/region/region.ts'
 import { ScriptedWorld } from './scripted-world.ts'
@@ -35,6 +36,25 @@ function canBeLost(world: ScriptedWorld, storeId: number): boolean {
 
 const isBuried = (world: ScriptedWorld, storeId: number): boolean =>
   world.core.store(storeId)!.meta.state === StoreState.Tombstone
+
+/** Whatever an administrator may think of; most of it is refused. */
+async function command(world: ScriptedWorld, random: Random): Promise<void> {
+  const kinds = ['transfer-leader', 'add-peer', 'remove-peer', 'transfer-peer'] as const
+  const stores = [...world.stores.keys()]
+  const { region } = pick(random, [...world.regions.values()])!
+  const storeId = pick(random, stores)!
+  const kind = pick(random, kinds)!
+  const rest = { regionId: region.id, storeId }
+  try {
+    await world.core.startOperator(
+      kind === 'transfer-peer'
+        ? { kind, ...rest, toStoreId: pick(random, stores)! }
+        : { kind, ...rest },
+    )
+  } catch (error) {
+    if (!(error instanceof PolyraftError)) throw error
+  }
+}
 
 async function disturb(world: ScriptedWorld, random: Random): Promise<void> {
   const all = [...world.stores.values()]
@@ -92,9 +112,12 @@ for (let seed = FIRST; seed < FIRST + COUNT; seed++) {
       schedule: { maxStoreDownMs: 120_000, operatorTimeoutMs: 300_000, patrolRegions: 3 },
     })
     world.catchUpBeats = random.below(6)
+    world.strict = random.below(3) > 0
     for (let i = 0; i < 40; i++) {
       if (random.below(2) === 0) await disturb(world, random)
+      // PD has heard of it before it is asked: what it does not know it cannot keep from happening.
       await world.run(1 + random.below(8))
+      if (!world.strict) await command(world, random)
     }
     await heal(world, replicas)
     const atRest = (): boolean => world.whole && world.core.operators().length === 0

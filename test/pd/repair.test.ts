@@ -1,6 +1,7 @@
 /** PD brings replicas back: whole clusters of scripted stores, in virtual time. */
 import { describe, expect, test } from 'vitest'
 import { PeerRole } from '../../src/region/region.ts'
+import { storeStats } from './fixtures.ts'
 import { ScriptedWorld, type WorldOptions } from './scripted-world.ts'
 
 const THREE: WorldOptions = { stores: 3, regions: 5, replicas: 3 }
@@ -174,4 +175,28 @@ test('a bounded number of new peers at a time', async () => {
     expect(world.core.operators().length).toBeLessThanOrEqual(3)
   }
   expect(world.whole).toBe(true)
+})
+
+test('a tick looks at a bounded number of regions, and comes to all of them', async () => {
+  const world = await ScriptedWorld.open({
+    ...THREE,
+    regions: 2000,
+    schedule: { patrolRegions: 50, replicaScheduleLimit: 20, addingPeersMax: 20 },
+  })
+  const lost = ids(world)[0]!
+  world.stores.get(lost)!.alive = false
+  for (const each of world.regions.values()) world.beat(each)
+  await world.core.removeStore(lost, true)
+  const checks = (): number => world.core.metrics().pd_region_checks!
+  for (let i = 0; i < 60; i++) {
+    const before = checks()
+    world.core.tick()
+    expect(checks() - before).toBeLessThanOrEqual(2 * 50)
+  }
+  const next = await world.join()
+  await world.core.storeHeartbeat(storeStats(next))
+  world.core.tick()
+  for (let turn = 0; turn < 10; turn++) await Promise.resolve()
+  for (let i = 0; i < 3; i++) world.core.tick()
+  expect(world.core.operators(), 'without another heartbeat of a region').toHaveLength(20)
 })

@@ -64,6 +64,8 @@ export class ScriptedWorld {
   readonly #options: WorldOptions
   readonly #disk = new Map<string, Buffer>()
   readonly #catchingUp = new Map<number, number>()
+  /** What an order broke; thrown by the round in which it was carried out. */
+  #failure: unknown
 
   private constructor(options: WorldOptions) {
     this.#options = options
@@ -117,6 +119,7 @@ export class ScriptedWorld {
       for (let turn = 0; turn < 10; turn++) await Promise.resolve()
       this.core.tick()
       for (let turn = 0; turn < 10; turn++) await Promise.resolve()
+      if (this.#failure !== undefined) throw this.#failure
     }
   }
 
@@ -174,7 +177,13 @@ export class ScriptedWorld {
   readonly #sink = (order: RegionOrder): void => {
     this.orders.push(order)
     if (this.random.below(100) < (this.#options.lostOrders ?? 0)) return
-    queueMicrotask(() => this.carryOut(order))
+    queueMicrotask(() => {
+      try {
+        this.carryOut(order)
+      } catch (error) {
+        this.#failure ??= error
+      }
+    })
   }
 
   #storeBeat(store: ScriptedStore): void {

@@ -13,6 +13,7 @@ import {
   region,
   removeDir,
   startTestPd,
+  storeMeta,
   storeStats,
   temporaryDir,
 } from './fixtures.ts'
@@ -419,4 +420,20 @@ describe('the wire', () => {
     )
     expect(codec.decode(bytes).lastHeartbeat).toBe(1_800_000_000_000_000_000)
   })
+})
+
+test('GetOperator tells what became of a region', async () => {
+  const [first] = await threeRegions()
+  const regionId = first!.id
+  const ask = () => call(pdMethods.getOperator, { header, regionId })
+  expect((await ask()).header).toEqual(failed(9, `no operator for region ${regionId}`))
+  const id = await server.service.allocId(1)
+  await server.service.putStore(storeMeta(id))
+  await server.service.startOperator({ kind: 'add-peer', regionId, storeId: id })
+  const running = await ask()
+  expect(running).toMatchObject({ header: ok, regionId, status: 4 })
+  expect(Buffer.from(running.desc).toString()).toBe('admin-add-peer')
+  expect(Buffer.from(running.kind).toString()).toBe('admin')
+  server.service.cancelOperator(regionId)
+  expect(await ask()).toMatchObject({ status: 2 })
 })

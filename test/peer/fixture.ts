@@ -109,6 +109,7 @@ export class PeerFixture {
   readonly answers: RawResponse[] = []
   readonly calls: string[] = []
   readonly metrics = new PeerMetrics()
+  readonly ports: PeerPorts
   readonly peer: Peer
   readonly #handler: PeerHandler
   nowMs = 100_000
@@ -118,7 +119,8 @@ export class PeerFixture {
   constructor(region: Region | undefined) {
     const empty = region === undefined
     this.log = new FakeLog(empty ? 0 : INITIAL_LOG_INDEX, empty ? 0 : INITIAL_LOG_TERM)
-    const ports = this.#ports()
+    const ports = this.#makePorts()
+    this.ports = ports
     const none = { appliedIndex: 0, appliedTerm: 0, truncatedIndex: 0, truncatedTerm: 0 }
     this.peer = new Peer(ports, {
       region: region ?? NOBODY,
@@ -130,7 +132,7 @@ export class PeerFixture {
     this.#handler = new PeerHandler(ports)
   }
 
-  #ports(): PeerPorts {
+  #makePorts(): PeerPorts {
     const called = (name: string) => (): void => void this.calls.push(name)
     const apply: ApplyClient = {
       register: () => called('register')(),

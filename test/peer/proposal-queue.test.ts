@@ -65,6 +65,16 @@ describe('proposal queue', () => {
     expect(commit(queue, [10, 3])).toEqual({ matched: ['10/3'], stale: [] })
   })
 
+  it('gives up those of which nothing is known, and keeps what is being applied', () => {
+    const queue = queueOf([11, 3], [12, 3])
+    commit(queue, [11, 3])
+    expect(queue.undecided).toBe(1)
+    expect(queue.takeUndecided().map(({ index }) => index)).toEqual([12])
+    expect(commit(queue, [12, 3])).toEqual({ matched: [], stale: [] })
+    expect(queue.takeApplied(12)?.index).toBe(11)
+    expect(queue.length).toBe(0)
+  })
+
   it('hands out everything once when the peer goes away', () => {
     const queue = queueOf([11, 3], [12, 3])
     commit(queue, [11, 3])

@@ -7,6 +7,7 @@ import { type Random, seededRandom } from '../../src/base/clock.ts'
 import { CAMPAIGN } from '../../src/peer/messages.ts'
 import { Clients } from './clients.ts'
 import { SNAP_DIR } from './sim-life.ts'
+import type { SimStore } from './sim-store.ts'
 import { World } from './world.ts'
 
 export interface CampaignResult {
@@ -159,7 +160,7 @@ class Faults {
     else if (dice < 90) this.#failSync()
     else if (dice < 91) this.#failOperation()
     else if (dice < 94) this.#slowSnapshots()
-    else if (dice < 96) this.#damageFile()
+    else if (dice < 97) this.#damageFile()
     else this.#syncEngine()
     await this.#restartFailed()
   }
@@ -213,7 +214,7 @@ class Faults {
     network.doublePerMille = this.#random.below(200)
     network.delayPerMille = this.#random.below(300)
     network.delayMsMax = 1 + this.#random.below(1_500)
-    network.corruptPerMille = this.#random.below(2) * this.#random.below(200)
+    network.corruptPerMille = this.#random.below(400)
   }
 
   /** One store, or two, or all of them at once. */
@@ -296,10 +297,16 @@ class Faults {
     store.snapIoMs = this.#random.below(3) === 0 ? 0.3 : this.#random.below(60)
   }
 
-  /** A bit of a snapshot file turns. */
+  /** A bit of a snapshot file turns, behind the check that a set passes when it comes. */
   #damageFile(): void {
-    const store = this.#world.store(this.#anyStore())
-    const files = store.fs.exists(SNAP_DIR) ? store.fs.list(SNAP_DIR) : []
+    const filesOf = (fs: SimStore['fs']): string[] => (fs.exists(SNAP_DIR) ? fs.list(SNAP_DIR) : [])
+    const received = this.#world.stores.find(({ fs }) =>
+      filesOf(fs).some((name) => name.startsWith('rev_') && name.endsWith('.meta')),
+    )
+    const store = received ?? this.#world.store(this.#anyStore())
+    const all = filesOf(store.fs)
+    const sets = all.filter((name) => name.endsWith('.meta')).map((name) => name.slice(0, -5))
+    const files = all.filter((name) => sets.some((set) => name.startsWith(`${set}_`)))
     const name = files[this.#random.below(Math.max(1, files.length))]
     if (name === undefined) return
     const path = `${SNAP_DIR}/${name}`

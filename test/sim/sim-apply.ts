@@ -35,13 +35,15 @@ export class SimApply implements ApplyClient {
       fs: store.faults,
       snapshotDir: SNAP_DIR,
       clock: store.clock,
-      later: (ms, run) => life.later(ms, () => this.#guard(run)),
+      // A thread that is busy looks at its timers late.
+      later: (ms, run) => life.later(ms + store.applyMs, () => this.#guard(run)),
       scheduler: {
         schedule: (run) => store.later(store.applyMs, life, () => this.#guard(run)),
       },
       buildSizes: store.options.buildSizes,
       onApplied: (results) => {
-        events.onWritten(results)
+        // A barrier tells of what was written before, perhaps of a region that is another's by now.
+        events.onWritten(results.filter(({ truncatedIndex }) => truncatedIndex === undefined))
         const numbers = encodeResults(results)
         store.later(MESSAGE_MS, life, () => events.onApplied(decodeResults(numbers)))
       },

@@ -29,11 +29,11 @@ import {
 } from '../../src/store/store-handler.ts'
 import { StoreRegions } from '../../src/store/store-regions.ts'
 import type { RaftEnvelope, Transport } from '../../src/transport/port.ts'
-import { receiveTransfer, type SnapshotChannel } from '../../src/transport/snapshot-transfer.ts'
+import { receiveTransfer } from '../../src/transport/snapshot-transfer.ts'
 import { SimApply } from './sim-apply.ts'
 import { SimEngine } from './sim-engine.ts'
 import { SimSnapCalls } from './sim-snap-calls.ts'
-import type { LinkHolder } from './sim-snapshot-link.ts'
+import type { LinkHolder, SimSnapshotLink } from './sim-snapshot-link.ts'
 import type { SimStore } from './sim-store.ts'
 
 export const SNAP_DIR = '/snap'
@@ -248,11 +248,13 @@ export class SimLife implements LinkHolder {
     }
   }
 
-  acceptSnapshot(channel: SnapshotChannel): void {
+  /** As SnapshotLinks.receive does. */
+  acceptSnapshot(channel: SimSnapshotLink): void {
     const starting = { busy: true, reason: 'the store is starting' }
     receiveTransfer(channel, {
       onSnapshotOffer: (envelope) => this.#snapshots?.onOffer(envelope) ?? starting,
     }).catch((error: unknown) => {
+      channel.destroy()
       if ((error as Error).name === 'AssertionError') this.fail(error as Error)
     })
   }

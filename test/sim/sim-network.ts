@@ -12,7 +12,7 @@ import type {
   Transport,
 } from '../../src/transport/port.ts'
 import { SnapshotVerdict } from '../../src/transport/snapshot-stream.ts'
-import { type SnapshotChannel, sendTransfer } from '../../src/transport/snapshot-transfer.ts'
+import { sendTransfer } from '../../src/transport/snapshot-transfer.ts'
 import type { EventQueue } from './event-queue.ts'
 import { type Carry, type LinkHolder, SimSnapshotLink } from './sim-snapshot-link.ts'
 
@@ -35,7 +35,7 @@ export interface Receiver {
   receive(envelopes: RaftEnvelope[]): void
   unreachable(storeId: StoreId): void
   /** A snapshot comes in on the link that this makes; undefined when nobody listens. */
-  acceptSnapshot(open: (holder: LinkHolder) => SnapshotChannel): void
+  acceptSnapshot(open: (holder: LinkHolder) => SimSnapshotLink): void
 }
 
 const LATENCY_MS = 0.3
@@ -178,7 +178,7 @@ export class SimNetwork {
     return (payload) => {
       if (this.#cut.has(`${from}>${to}`) || this.#stores.get(to)?.isUp !== true) return undefined
       // What datagrams lose, a connection repairs, most of the time.
-      if (this.#chance(this.dropPerMille / 5)) {
+      if (this.#chance(this.dropPerMille / 2)) {
         this.counts.brokenLinks++
         return 'break'
       }

@@ -22,12 +22,11 @@ import type { StoreConfig } from '../../src/store/config.ts'
 import type { SnapRequest } from '../../src/store/snap-tasks.ts'
 import { StoreRegions } from '../../src/store/store-regions.ts'
 import type { RaftEnvelope } from '../../src/transport/port.ts'
-import type { SnapshotChannel } from '../../src/transport/snapshot-transfer.ts'
 import type { EventQueue } from './event-queue.ts'
 import { SimLife, SNAP_DIR } from './sim-life.ts'
 import type { Receiver, SimNetwork } from './sim-network.ts'
 import { SimSink } from './sim-sink.ts'
-import type { LinkHolder } from './sim-snapshot-link.ts'
+import type { LinkHolder, SimSnapshotLink } from './sim-snapshot-link.ts'
 
 export interface SimStoreOptions {
   readonly id: StoreId
@@ -231,7 +230,7 @@ export class SimStore implements Receiver {
     this.later(0, life, () => life!.router.sendControl({ kind: 'unreachable', storeId }))
   }
 
-  acceptSnapshot(open: (holder: LinkHolder) => SnapshotChannel): void {
+  acceptSnapshot(open: (holder: LinkHolder) => SimSnapshotLink): void {
     this.life?.acceptSnapshot(open(this.life))
   }
 

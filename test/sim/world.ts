@@ -18,7 +18,7 @@ import { PeerRole, type Region } from '../../src/region/region.ts'
 import { defaultStoreConfig, type StoreConfig } from '../../src/store/config.ts'
 import { EventQueue } from './event-queue.ts'
 import { Invariants } from './invariants.ts'
-import { isDiskError } from './sim-life.ts'
+import { isDiskError, SNAP_DIR } from './sim-life.ts'
 import { SimNetwork } from './sim-network.ts'
 import { SimStore } from './sim-store.ts'
 
@@ -198,9 +198,29 @@ export class World implements ResponseSink {
   async until(condition: () => boolean, msMax = 10_000): Promise<void> {
     const end = this.queue.nowMs + msMax
     while (!condition()) {
-      assert(this.queue.nextMs <= end, `not within ${msMax} ms: ${condition}`)
+      const inTime = this.queue.nextMs <= end
+      assert(inTime, `not within ${msMax} ms: ${condition}\n${inTime ? '' : this.describe()}`)
       await this.step()
     }
+  }
+
+  /** Where every replica stands, for those who look for the reason of a failure. */
+  describe(): string {
+    const lines: string[] = []
+    for (const { id, life, peers, fs } of this.stores) {
+      const snapshots = JSON.stringify(life?.snapshots?.stats())
+      const files = fs.exists(SNAP_DIR) ? fs.list(SNAP_DIR).join(' ') : ''
+      lines.push(`store ${id}: ${life?.failed?.message ?? 'up'} ${snapshots} ${files}`)
+      for (const { id: region, raft, appliedIndex, handedOverIndex, install, source } of peers) {
+        lines.push(
+          `  region ${region}: role ${raft.role} term ${raft.term} leader ${raft.leaderId} ` +
+            `log ${raft.firstIndex}..${raft.lastIndex} persisted ${raft.persistedIndex} ` +
+            `committed ${raft.commitIndex} handed ${handedOverIndex} applied ${appliedIndex} ` +
+            `install ${install?.kind} source ${source.kind}`,
+        )
+      }
+    }
+    return lines.join('\n')
   }
 
   /** Sends to the store; fields that are not given fit the region as it is. */

@@ -100,7 +100,7 @@ export class StoreHarness {
       connect: (address, storeId) => this.#connection(address, storeId),
       clock: machineClock,
       random: machineRandom,
-      timeoutMs: this.#options.timeoutMs ?? 10_000,
+      timeoutMs: this.#options.timeoutMs ?? 30_000,
     })
   }
 

@@ -30,6 +30,11 @@ async function start(options: Parameters<typeof StoreHarness.start>[0] = {}): Pr
   return new Members(harness)
 }
 
+function rowsIn(engine: KvEngine, start = DATA_MIN_KEY, end = DATA_MAX_KEY): number {
+  const most = { limit: 1e9, bytesMax: 1e9, reverse: false, keysOnly: true }
+  return engine.scanSync(ColumnFamily.Default, { start, end, ...most }).rows.length / 2
+}
+
 describe('a new store', () => {
   it('takes the place of another one: learner, snapshot, voter, and the other is gone', async () => {
     const members = await start()
@@ -84,6 +89,45 @@ describe('a replica that is removed', () => {
     expect(harness!.failures).toEqual([])
   })
 
+  it('before it had any data is told by its leader', async () => {
+    const members = await start()
+    // It lets nobody send it a snapshot.
+    await harness!.startStore(4, { concurrentRecvSnapLimit: 0 })
+    const peer = await members.addLearner(4)
+    const store = harness!.stores.get(4)!
+    await expect.poll(() => store.regionStatus(members.regionId)?.peerId).toBe(peer.id)
+    expect(store.status().regionCount).toBe(0)
+    await members.remove(peer)
+    await members.goneFrom(4)
+    expect(store.metrics()).toMatchObject({ peers_initialised: 0, peers_destroyed: 1 })
+    expect(harness!.failures).toEqual([])
+  })
+
+  it('while it leads and writes are under way loses none that was acknowledged', async () => {
+    const members = await start()
+    const leader = await members.leader()
+    const gone = await members.peerOn(leader)
+    const other = await members.peerOn(leader === 1 ? 2 : 1)
+    const { epoch, id: regionId } = await members.region()
+    const message = newMessage(MessageType.Heartbeat, gone.id)
+    const later = { ...epoch, confVer: epoch.confVer + 1 }
+    const writing = harness!.write(100, 1000)
+    harness!.inject(leader, {
+      regionId,
+      from: other,
+      to: gone,
+      epoch: later,
+      message,
+      tombstone: true,
+    })
+    await writing
+    await members.goneFrom(leader)
+    for (let i = 100; i < 1000; i += 50) {
+      expect((await harness!.kv.get(keyOf(i)))?.toString()).toBe(dataOf(i, 100))
+    }
+    expect(harness!.failures).toEqual([])
+  })
+
   it('comes again with another id, and with all of the data', async () => {
     const members = await start()
     if ((await members.leader()) === 3) await members.lead(1)
@@ -135,13 +179,9 @@ describe('a replica that is removed', () => {
     await members.remove(await members.peerOn(3))
     await members.goneFrom(3)
     await harness!.stopStore(3)
-    const rows = (engine: KvEngine, start: Buffer, end: Buffer): number => {
-      const most = { limit: 1e9, bytesMax: 1e9, reverse: false, keysOnly: true }
-      return engine.scanSync(ColumnFamily.Default, { start, end, ...most }).rows.length / 2
-    }
     await harness!.engineOf(3, (engine) => {
-      expect(rows(engine, dataKey(startKey), dataEndKey(endKey))).toBe(0)
-      expect(rows(engine, DATA_MIN_KEY, DATA_MAX_KEY)).toBeGreaterThan(0)
+      expect(rowsIn(engine, dataKey(startKey), dataEndKey(endKey))).toBe(0)
+      expect(rowsIn(engine)).toBeGreaterThan(0)
       const states = loadRegionStates(engine)
       expect(states.find(({ region }) => region.id === regionId)).toMatchObject({
         kind: RegionStateKind.Tombstone,

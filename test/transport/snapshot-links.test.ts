@@ -1,7 +1,7 @@
 /** Snapshots between two stores over real sockets, also through one that breaks or lies. */
 import { connect, createServer, type Server, type Socket } from 'node:net'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import { MIB } from '../../src/base/limits.ts'
+import { KIB, MIB } from '../../src/base/limits.ts'
 import { eventLoopScheduler } from '../../src/base/node-clock.ts'
 import { MessageType } from '../../src/raft/types.ts'
 import { parseAddress } from '../../src/transport/address.ts'
@@ -13,6 +13,7 @@ import type {
   SnapshotSource,
   Transport,
 } from '../../src/transport/port.ts'
+import { CHUNK_HEADROOM_BYTES } from '../../src/transport/snapshot-stream.ts'
 import { envelope, Observer, TestNet, type TestStore } from './fixtures.ts'
 
 class MemorySink implements SnapshotSink {
@@ -50,7 +51,7 @@ const source: SnapshotSource = {
   read: async (file, offset, length) => files[file]!.subarray(offset, offset + length),
 }
 
-function offer(): RaftEnvelope {
+function offer(to = 2): RaftEnvelope {
   const metadata = {
     index: 9,
     term: 7,
@@ -62,15 +63,15 @@ function offer(): RaftEnvelope {
       autoLeave: false,
     },
   }
-  return envelope(2, {
+  return envelope(to, {
     type: MessageType.Snapshot,
     snapshot: { metadata, data: Buffer.from('meta') },
   })
 }
 
-function send(transport: Transport, from = source): Promise<[string, string]> {
+function send(transport: Transport, from = source, to = 2): Promise<[string, string]> {
   return new Promise((resolve) => {
-    transport.sendSnapshot(offer(), from, (outcome, reason) => resolve([outcome, reason]))
+    transport.sendSnapshot(offer(to), from, (outcome, reason) => resolve([outcome, reason]))
   })
 }
 
@@ -220,6 +221,38 @@ describe('over TCP', () => {
     await expect.poll(() => sink.files.size).toBe(1)
     await sender.transport.close()
     expect((await sending)[0]).toBe('failed')
+  })
+
+  it('a source that leaves room for headers is not copied, and arrives the same', async () => {
+    const roomy: SnapshotSource = {
+      sizes: source.sizes,
+      headroomBytes: CHUNK_HEADROOM_BYTES,
+      chunkBytesMax: 100_000,
+      read: async (file, offset, length) => {
+        expect(length).toBeLessThanOrEqual(100_000)
+        const memory = Buffer.allocUnsafeSlow(CHUNK_HEADROOM_BYTES + length)
+        files[file]!.copy(memory, CHUNK_HEADROOM_BYTES, offset, offset + length)
+        return memory.subarray(CHUNK_HEADROOM_BYTES)
+      },
+    }
+    expect(await send(sender.transport, roomy)).toEqual(['sent', ''])
+    expect(sink.contents().map((bytes, i) => bytes.equals(files[i]!))).toEqual([true, true, true])
+  })
+
+  it('a receiver that takes no more is given up, and so is a sender that gives no more', async () => {
+    const quick = await net.start(3, { limits: { stallTimeoutMs: 200 } })
+    // More than sockets hold: the sender has to wait for the receiver.
+    const large = { ...source, sizes: Array.from({ length: 24 }, () => MIB) }
+    const filler = { ...large, read: async () => Buffer.alloc(256 * KIB) }
+    sink.onWrite = () => new Promise(() => {})
+    expect((await send(quick.transport, filler))[0]).toBe('failed')
+    await expect.poll(() => sink.files.size).toBe(1)
+    const silent = new MemorySink()
+    quick.observer.onSnapshotOffer = () => silent
+    const never = { ...source, read: () => new Promise<Uint8Array>(() => {}) }
+    void send(sender.transport, never, 3)
+    await expect.poll(() => silent.aborted).toBe(true)
+    expect(silent.finished).toBe(false)
   })
 
   it('nobody at the address is a failure', async () => {

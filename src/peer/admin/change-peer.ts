@@ -139,6 +139,7 @@ function onChanged(peer: Peer, { index, change, command }: PendingChange): void 
   // Raft has a last word for those who go: that they may know of it.
   for (const gone of removedPeers(before, next)) {
     peer.strangers.set(gone.id, gone)
+    peer.farewells.push({ to: gone, ticks: 0 })
     peer.heardMs.delete(gone.id)
   }
   const wasLeader = peer.isLeader

@@ -73,12 +73,13 @@ const REPLICA_COLUMNS: readonly Column<ReplicaRow>[] = [
 ]
 
 function replicaRemarks({ problem, status }: ReplicaRow): string {
-  const { snapshot } = status ?? {}
-  if (problem !== '' || snapshot === undefined) return problem
-  const remarks: string[] = []
-  if (snapshot.source !== 'idle') remarks.push(`snapshot for others: ${snapshot.source}`)
-  if (snapshot.install !== 'none') remarks.push(`snapshot of its own: ${snapshot.install}`)
-  for (const each of snapshot.progress ?? []) remarks.push(progressRemark(each))
+  const { snapshot, life } = status ?? {}
+  if (problem !== '') return problem
+  const remarks: string[] = life === undefined ? [] : [life]
+  const { source = 'idle', install = 'none', progress = [] } = snapshot ?? {}
+  if (source !== 'idle') remarks.push(`snapshot for others: ${source}`)
+  if (install !== 'none') remarks.push(`snapshot of its own: ${install}`)
+  for (const each of progress) remarks.push(progressRemark(each))
   return remarks.join(', ')
 }
 

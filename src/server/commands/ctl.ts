@@ -6,6 +6,7 @@ import { type CliIo, processIo } from '../cli/cli-io.ts'
 import { decodeText, type EncodingOptions, encodingOf } from '../cli/encoding.ts'
 import { parsePositive } from '../cli/options.ts'
 import { type CtlOptions, ctlCommand, runAdmin, runBoth, runPd } from './ctl-command.ts'
+import { registerConfig } from './ctl-config.ts'
 import { printHealth } from './ctl-health.ts'
 import { registerLogEngine } from './ctl-log-engine.ts'
 import { registerOperator } from './ctl-operators.ts'
@@ -20,6 +21,7 @@ export function registerCtl(program: Command, io: CliIo = processIo): void {
     (options: CtlOptions) =>
       runBoth(io, options, (pd, admin) => printHealth(io, pd, admin, options)),
   )
+  registerConfig(ctl.command('config').description('settings of the cluster'), io)
   registerOperator(ctl.command('operator').description('changes of replicas under way'), io)
   registerLogEngine(ctl, io)
 }

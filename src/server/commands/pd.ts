@@ -1,6 +1,6 @@
 /** `polyraft pd`: the placement driver. */
 import { resolve } from 'node:path'
-import { type Command, InvalidArgumentError } from 'commander'
+import { type Command, InvalidArgumentError, Option } from 'commander'
 import { PolyraftError } from '../../base/errors.ts'
 import { SCHEDULE_DEFAULT } from '../../pd/schedule-config.ts'
 import type { LogLevel } from '../config-settings.ts'
@@ -29,11 +29,13 @@ export function register(program: Command): void {
     .option('--initial-stores <n>', 'wait for n stores, then cut the key space', count)
     .option('--regions <n>', 'regions of a new cluster', count, 1)
     .option('--replicas <n>', 'replicas of each region of a new cluster', count, 3)
-    .option(
-      '--max-store-down-time <time>',
-      'replace the replicas of a store that is silent for so long (default: 30m)',
-      duration,
-      SCHEDULE_DEFAULT.maxStoreDownMs,
+    .addOption(
+      new Option(
+        '--max-store-down-time <time>',
+        'replace the replicas of a store that is silent for so long',
+      )
+        .argParser(duration)
+        .default(SCHEDULE_DEFAULT.maxStoreDownMs, '30m'),
     )
     .option('--etcd <urls>', 'keep the state in etcd')
     .option('--log-level <level>', 'debug, info, warn, error or silent', 'info')

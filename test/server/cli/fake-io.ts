@@ -35,6 +35,7 @@ export class Sink extends Writable {
 /** Of a PD that knows three replicas and nothing to do. */
 const fakeAdmin: PdAdmin = {
   settings: async () => ({ replicas: 3, maxStoreDownMs: 1_800_000 }),
+  setReplicas: async () => {},
   deleteStore: () => Promise.reject(new Error('not in this test')),
   operators: async () => [],
   operator: () => Promise.reject(new Error('not in this test')),

@@ -180,3 +180,16 @@ describe('store', () => {
     expect(io.stdout.lines.at(-1)).toBe('of 1 region: 1 with a replica down')
   })
 })
+
+describe('config', () => {
+  test('another number of replicas leads to another replica', async () => {
+    expect((await ctl('config', 'show')).stdout.text).toMatch(
+      /replicas +3\nmax-store-down-time +30m/,
+    )
+    expect(await json('config', 'set', 'replicas', '4')).toMatchObject({ replicas: 4 })
+    await until(() => orders.length > 0)
+    expect(orders[0]!.changePeer).toMatchObject({ changeType: 2, peer: { storeId: stores[3] } })
+    expect((await ctl('health')).stdout.text).toMatch(/has 3 of 4 replicas/)
+    expect(await failure('config', 'set', 'replicas', '16')).toMatch(/1 to 15 replicas, not 16/)
+  })
+})

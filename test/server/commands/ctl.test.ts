@@ -163,6 +163,17 @@ describe('health', () => {
     ])
   })
 
+  test('a silent store that nothing is on is no trouble', async () => {
+    cluster.pdFrozen = cluster.infos()
+    cluster.addresses.set(9, 'store-9:20160')
+    changes.set(9, { lastHeartbeatMs: Date.now() - 31_000 })
+    await run('health')
+    expect([io.exitCode, io.stdout.text]).toEqual([
+      0,
+      'healthy: 2 regions on 4 stores, 1 empty store silent\n',
+    ])
+  })
+
   test('counts what is missing, down, catching up and learning', async () => {
     const [first, second] = cluster.infos()
     const [a, b] = first!.region.peers

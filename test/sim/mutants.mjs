@@ -1,0 +1,153 @@
+/**
+ * Plants a fault in the code of snapshots and log compaction, in a copy of the tree, and runs the
+ * stories of the simulated world, told ones and random ones: something must fail.
+ *
+ *   node test/sim/mutants.mjs [number …]        SIM_SEEDS: how many stories each gets at most
+ *
+ * A fault is named by the text that it replaces; a mutant that does not apply any more fails too.
+ */
+import { spawnSync } from 'node:child_process'
+import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join, resolve } from 'node:path'
+
+const ROOT = resolve(import.meta.dirname, '../..')
+const SEEDS = process.env.SIM_SEEDS ?? '100'
+
+/** what is wrong then; file in src; what stands there; what takes its place */
+const MUTANTS = [
+  [
+    'logs go before the engine is synced',
+    'apply/apply-runner.ts',
+    '    this.#options.engine.sync()\n    const results',
+    '    const results',
+  ],
+  [
+    'received files are not compared with their checksums',
+    'snap/received.ts',
+    'if (this.#crc !== crc) throw',
+    'if (this.#crc < 0) throw',
+  ],
+  [
+    'blocks are ingested without a look at their checksums',
+    'snap/installer.ts',
+    'if (crc32c(payload) !== header.readUInt32LE(4)) throw',
+    'if (crc32c(payload) < 0) throw',
+  ],
+  [
+    'Applying is not durable before the log begins anew',
+    'snap/installer.ts',
+    'encodeSnapshotState(state))\n    this.#engine.write(batch, { sync: true })',
+    'encodeSnapshotState(state))\n    this.#engine.write(batch, { sync: false })',
+  ],
+  ['old data is not cleared', 'store/snap-tasks.ts', '      work.clear()\n', ''],
+  [
+    'an installation does not wait for apply',
+    'peer/snapshot-install.ts',
+    'if (peer.appliedIndex < peer.handedOverIndex || peer',
+    'if (peer',
+  ],
+  [
+    'reads go on while the region installs',
+    'peer/on-read.ts',
+    'if (peer.install !== undefined) return\n  for',
+    'for',
+  ],
+  [
+    'entries are applied while the region installs',
+    'peer/peer-storage.ts',
+    'if (to === 0 && this.#installing) return',
+    'if (to === 0 && this.#installing && low < 0) return',
+  ],
+  [
+    'a region is whole before its log is durable',
+    'peer/snapshot-install.ts',
+    '!install.ingested || !install.logDurable',
+    '!install.ingested',
+  ],
+  [
+    'a start in the middle of an installation leaves the old log',
+    'store/store-regions.ts',
+    '!== state.indexTerm)',
+    '< 0)',
+  ],
+  [
+    'a snapshot lacks what its index says',
+    'apply/apply-runner.ts',
+    'id: number): void {\n    this.#commit()\n    this.#options.onPinned',
+    'id: number): void {\n    this.#options.onPinned',
+  ],
+  [
+    'what apply told of before the snapshot still counts',
+    'peer/on-applied.ts',
+    'if (peer.install !== undefined || appliedIndex < peer.snapshotIndex) return',
+    '',
+  ],
+  [
+    'files of a refused snapshot stay',
+    'peer/snapshot-install.ts',
+    'if (peer.install === before) peer.ports',
+    'if (peer.install === before && peer.id < 0) peer.ports',
+  ],
+  [
+    'files of a damaged snapshot stay',
+    'peer/snapshot-install.ts',
+    '      peer.ports.snapshots.discard(install.data)\n',
+    '',
+  ],
+  [
+    'files of a snapshot stay when leadership ends',
+    'peer/snapshot-source.ts',
+    'this.#state = IDLE\n      this.#release(state.snapshot.data)',
+    'this.#state = IDLE',
+  ],
+]
+
+const wanted = process.argv.slice(2).map(Number)
+const copy = mkdtempSync(join(tmpdir(), 'polyraft-sim-mutants-'))
+let survivors = 0
+try {
+  for (const folder of ['src', 'test/sim', 'vitest.config.ts', 'package.json']) {
+    cpSync(join(ROOT, folder), join(copy, folder), { recursive: true })
+  }
+  symlinkSync(join(ROOT, 'node_modules'), join(copy, 'node_modules'))
+  MUTANTS.forEach((mutant, i) => {
+    if (wanted.length === 0 || wanted.includes(i + 1)) run(i + 1, mutant)
+  })
+} finally {
+  rmSync(copy, { recursive: true, force: true })
+}
+process.exitCode = survivors === 0 ? 0 : 1
+
+function run(number, [title, file, from, to]) {
+  const path = join(copy, 'src', file)
+  const original = readFileSync(path, 'utf8')
+  const parts = original.split(from)
+  let verdict = `${parts.length - 1} places in ${file} fit the mutant`
+  let caught = false
+  if (parts.length === 2) {
+    writeFileSync(path, parts.join(to))
+    const failure = failureOfStories()
+    writeFileSync(path, original)
+    caught = failure !== undefined
+    verdict = failure ?? 'SURVIVES'
+  }
+  if (!caught) survivors++
+  console.log(`${number} ${title}: ${verdict}`)
+}
+
+/** Which seed failed, and what it says. */
+function failureOfStories() {
+  const vitest = join(copy, 'node_modules/vitest/vitest.mjs')
+  const { stdout, stderr, status } = spawnSync(
+    process.execPath,
+    [vitest, 'run', '--bail=1', 'test/sim/snapshots.test.ts', 'test/sim/campaign.test.ts'],
+    { cwd: copy, encoding: 'utf8', env: { ...process.env, NO_COLOR: '1', SIM_SEEDS: SEEDS } },
+  )
+  if (status === 0) return undefined
+  const text = stdout + stderr
+  const seed = /seed (\d+) fails/.exec(text)?.[1]
+  const story = /FAIL {2}test\/sim\/snapshots.test.ts > (.*)/.exec(text)?.[1]
+  const cause = /(?:Caused by: |AssertionError: )(.*)/.exec(text)?.[1] ?? 'nobody awaits its error'
+  return `${seed === undefined ? `"${story}"` : `seed ${seed}`}: ${cause}`
+}
