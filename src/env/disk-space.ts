@@ -19,7 +19,7 @@
  */
 import { assert } from '../base/assert.ts'
 import type { DiskState } from '../base/disk-state.ts'
-import { GIB, MIB } from '../base/limits.ts'
+import { MIB } from '../base/limits.ts'
 
 export interface DiskFigures {
   readonly totalBytes: number
@@ -41,14 +41,15 @@ export interface DiskLimits {
   readonly marginBytes: number
 }
 
-const RESERVE_BYTES_MAX = GIB
+/** What RocksDB may need to open again: about the size of its WAL. */
+const RESERVE_BYTES_MAX = 256 * MIB
 const RESERVE_SHARE = 0.02
-const FULL_BYTES_MIN = 64 * MIB
+const FULL_BYTES_MIN = 256 * MIB
 /** A disk too small for that: most of it is to be used all the same. */
 const FULL_SHARE_MAX = 1 / 16
 const MARGIN_SHARE = 0.25
 
-/** Space for the reserve file where the operator named none: 2 % of the disk, at most 1 GiB. */
+/** Space for the reserve file where the operator named none: 2 % of the disk, at most 256 MiB. */
 export function defaultReserveBytes(totalBytes: number): number {
   return Math.floor(Math.min(RESERVE_BYTES_MAX, totalBytes * RESERVE_SHARE))
 }
@@ -89,11 +90,6 @@ export class DiskSpace {
     if (!(freeBytes >= 0 && freeBytes <= totalBytes)) return undefined
     this.#freeBytes = freeBytes
     return this.#become(next(this.#state, freeBytes, this.#limits))
-  }
-
-  /** A write failed for want of space: that is full, whatever statfs says (quotas are not in it). */
-  onWriteRefused(): DiskState | undefined {
-    return this.#become('full')
   }
 
   #become(state: DiskState): DiskState | undefined {

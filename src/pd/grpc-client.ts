@@ -1,6 +1,7 @@
 /** PdClient over gRPC, to polyraft's own placement driver or to TiKV's. */
 import { PolyraftError } from '../base/errors.ts'
 import type { ClusterId, RegionId, StoreId } from '../base/ids.ts'
+import type { GetStoreResponse } from '../protocol/pd-messages.ts'
 import { metaStorageMethods, pdMethods } from '../protocol/pd-services.ts'
 import type { Region } from '../region/region.ts'
 import * as convert from './convert.ts'
@@ -77,13 +78,13 @@ class GrpcPdClient implements PdClient {
   }
 
   async getStore(storeId: StoreId): Promise<StoreMeta | undefined> {
-    try {
-      const { store } = await this.#channel.call(pdMethods.getStore, { storeId })
-      return store == null ? undefined : convert.storeFromWire(store)
-    } catch (error) {
-      if (error instanceof PolyraftError && UNKNOWN_STORE.test(error.message)) return undefined
-      throw error
-    }
+    const store = (await this.#lookUpStore(storeId))?.store
+    return store == null ? undefined : convert.storeFromWire(store)
+  }
+
+  async getStoreStats(storeId: StoreId): Promise<StoreStats | undefined> {
+    const stats = (await this.#lookUpStore(storeId))?.stats
+    return stats == null ? undefined : convert.storeStatsFromWire(stats)
   }
 
   async getAllStores(): Promise<StoreMeta[]> {
@@ -128,6 +129,15 @@ class GrpcPdClient implements PdClient {
 
   onRegionOrder(handler: (order: RegionOrder) => void): void {
     this.#handlers.push(handler)
+  }
+
+  async #lookUpStore(storeId: StoreId): Promise<GetStoreResponse | undefined> {
+    try {
+      return await this.#channel.call(pdMethods.getStore, { storeId })
+    } catch (error) {
+      if (error instanceof PolyraftError && UNKNOWN_STORE.test(error.message)) return undefined
+      throw error
+    }
   }
 
   async close(): Promise<void> {

@@ -63,6 +63,10 @@ export class LocalPdClient implements PdClient {
     return this.#open().store(storeId)?.meta
   }
 
+  async getStoreStats(storeId: StoreId): Promise<StoreStats | undefined> {
+    return this.#open().store(storeId)?.stats
+  }
+
   async getAllStores(): Promise<StoreMeta[]> {
     return this.#open()
       .stores()

@@ -106,6 +106,8 @@ export interface PdClient {
   /** Registers or updates. Rejects with NotBootstrapped when PD waits for a bootstrap first. */
   putStore(store: StoreMeta): Promise<void>
   getStore(storeId: StoreId): Promise<StoreMeta | undefined>
+  /** As it last told; undefined before that, or when there is no such store. */
+  getStoreStats(storeId: StoreId): Promise<StoreStats | undefined>
   getAllStores(): Promise<StoreMeta[]>
   getRegion(key: Uint8Array): Promise<RegionInfo | undefined>
   getPrevRegion(key: Uint8Array): Promise<RegionInfo | undefined>

@@ -270,8 +270,8 @@ const STORE_KEYS: { readonly [Field in keyof StoreConfig]: StoreSetting } = {
   reserveSpaceBytes: [
     'storage.reserve-space',
     'size-or-auto',
-    'Kept in a file for a full disk. Writes are refused when less than this is free, deletes too ' +
-      'at half of it. "auto": 2 % of the disk, at most 1GiB.',
+    'Kept in a file for a full disk; "auto": 2 % of it, at most 256MiB. When no more than this is free ' +
+      'besides, or 512MiB, or an eighth of a smaller disk, writes are refused; at half of it deletes too.',
   ],
   raftLogPurgeBytes: [
     'raft-engine.purge-threshold',

@@ -51,3 +51,10 @@ export function formatDuration(ms: number): string {
   const [name, unit] = TIME_UNITS.find(([, size]) => ms >= size && ms % size === 0) ?? ['ms', 1]
   return `${ms / unit}${name}`
 }
+
+/** A size for people, to three digits: "79.1GiB". */
+export function formatAbout(bytes: number): string {
+  const [name, unit] = SIZE_UNITS.find(([, size]) => bytes >= size) ?? (['B', 1] as const)
+  const count = bytes / unit
+  return `${count >= 100 || unit === 1 ? Math.round(count) : count.toPrecision(3)}${name}`
+}

@@ -62,7 +62,7 @@ export interface StoreConfig {
   readonly pdHeartbeatTickIntervalMs: number
   readonly pdStoreHeartbeatTickIntervalMs: number
   // [storage]
-  /** Bytes kept in a file for a full disk; 'auto' = 2 % of the disk, at most 1 GiB. */
+  /** Bytes kept in a file for a full disk; 'auto' = 2 % of the disk, at most 256 MiB. */
   readonly reserveSpaceBytes: number | 'auto'
   // [raft-engine]
   readonly raftLogSegmentBytes: number

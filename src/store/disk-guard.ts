@@ -56,6 +56,8 @@ const CHECK_CLOSELY_MS = 20
 const NEAR_BYTES = GIB / 2
 /** What one check adds to the reserve: a fraction of a millisecond of copying. */
 const STEP_BYTES = MIB / 4
+/** A store of a test or a trial leaves the disk alone, unless a reserve was asked for. */
+const GROW_AFTER_MS = 60_000
 
 export class DiskGuard implements DiskView {
   readonly #options: DiskGuardOptions
@@ -63,6 +65,7 @@ export class DiskGuard implements DiskView {
   readonly #reserve: SpaceReserve
   readonly #reserveBytes: number
   readonly #limits: DiskLimits
+  readonly #growFromMs: number
   #figures: DiskFigures
   #held: number
   #events: DiskGuardEvents | undefined = undefined
@@ -70,6 +73,8 @@ export class DiskGuard implements DiskView {
   #movedMs = Number.NEGATIVE_INFINITY
   /** Stores that are short of space, by what they said last, and when. */
   readonly #others = new Map<StoreId, { readonly state: DiskState; readonly heardMs: number }>()
+  /** Of the last look. */
+  #trouble = ''
   #timer: NodeJS.Timeout | undefined = undefined
   tight = false
 
@@ -81,6 +86,7 @@ export class DiskGuard implements DiskView {
     this.#figures = probe.measure(dir)
     const { totalBytes } = this.#figures
     this.#reserveBytes = reserveBytes === 'auto' ? defaultReserveBytes(totalBytes) : reserveBytes
+    this.#growFromMs = this.#nowMs() + (reserveBytes === 'auto' ? GROW_AFTER_MS : 0)
     this.#limits = limitsFor(this.#reserveBytes, totalBytes)
     this.#space = new DiskSpace(this.#limits)
     this.#held = this.#reserve.heldBytes()
@@ -142,8 +148,9 @@ export class DiskGuard implements DiskView {
       this.#figures = this.#options.probe.measure(this.#options.dir)
       this.#observe()
       if (this.own !== 'full') this.#growReserve()
+      this.#trouble = ''
     } catch (error) {
-      this.#options.logger.warn({ error: errorMessage(error) }, 'cannot look at the disk')
+      this.#complain(errorMessage(error))
     }
     this.#forget()
     if (this.own === 'normal') return
@@ -152,6 +159,13 @@ export class DiskGuard implements DiskView {
     if (nowMs - this.#movedMs < MOVE_LEADERS_MS) return
     this.#movedMs = nowMs
     this.#events?.moveLeaders()
+  }
+
+  /** Once for each kind of trouble: the next look is a moment away. */
+  #complain(trouble: string): void {
+    if (trouble === this.#trouble) return
+    this.#trouble = trouble
+    this.#options.logger.warn({ error: trouble }, 'cannot look at the disk, or keep its reserve')
   }
 
   /** Another store told of its disk. */
@@ -195,7 +209,7 @@ export class DiskGuard implements DiskView {
 
   /** As long as the store would not come near to being short of space by it. */
   #growReserve(): void {
-    if (this.#held >= this.#reserveBytes) return
+    if (this.#held >= this.#reserveBytes || this.#nowMs() < this.#growFromMs) return
     const { almostFullBytes, marginBytes } = this.#limits
     const keep = almostFullBytes + marginBytes
     this.#held = this.#reserve.hold(this.#reserveBytes, keep, STEP_BYTES)

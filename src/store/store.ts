@@ -296,24 +296,22 @@ export class Store implements StoreService {
     this.#router.sendForced(order.regionId, { tag: PeerTag.PdOrder, order: message })
   }
 
-  /** Of no region here, or of one that has too much to do. */
-  #onUndelivered(envelope: RaftEnvelope): void {
-    const isNotice = this.#disk !== undefined && takeDiskNotice(this.#disk.guard, envelope)
-    if (!isNotice) this.#metrics.raftMessagesDropped++
-  }
-
   #transportEvents(): TransportEvents {
     return {
       onMessages: (envelopes) => {
         for (const envelope of envelopes) {
-          const delivered = this.#parts?.replicas.deliver(envelope, this.#ready) === true
-          if (!delivered) this.#onUndelivered(envelope)
+          if (!this.#deliver(envelope)) this.#metrics.raftMessagesDropped++
         }
       },
       onSnapshotOffer: (envelope) =>
         this.#parts?.snapshots.onOffer(envelope) ?? { busy: true, reason: 'the store is starting' },
       onUnreachable: (storeId) => this.#router.sendControl({ kind: 'unreachable', storeId }),
     }
+  }
+
+  #deliver(envelope: RaftEnvelope): boolean {
+    if (takeDiskNotice(this.#disk!.guard, envelope)) return true
+    return this.#parts?.replicas.deliver(envelope, this.#ready) === true
   }
 
   #refuse(request: RawRequest, error: RegionError): void {
@@ -341,9 +339,11 @@ export class Store implements StoreService {
       'the store failed and stops',
     )
     this.#abandonRequests()
-    if (this.#transport !== undefined)
-      giveUpLeaders(this.#router.all(), this.#transport, this.#options)
-    this.#options.onFatal(error)
+    try {
+      if (this.#transport) giveUpLeaders(this.#router.all(), this.#transport, this.#options)
+    } finally {
+      this.#options.onFatal(error)
+    }
   }
 
   #abandonRequests(): void {

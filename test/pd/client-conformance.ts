@@ -150,6 +150,8 @@ export function pdClientConformance(
       await client.storeHeartbeat(storeStats(store.id))
       expect((await client.getStore(store.id))?.lastHeartbeatMs).toBeGreaterThan(1_700_000_000_000)
       expect(core.store(store.id)?.stats).toEqual(storeStats(store.id))
+      expect(await client.getStoreStats(store.id)).toEqual(storeStats(store.id))
+      expect(await client.getStoreStats(77)).toBeUndefined()
       await expect(client.storeHeartbeat(storeStats(77))).rejects.toMatchObject({
         code: 'NotFound',
       })

@@ -1,6 +1,12 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { formatDuration, formatSize, parseDuration, parseSize } from '../../src/server/units.ts'
+import {
+  formatAbout,
+  formatDuration,
+  formatSize,
+  parseDuration,
+  parseSize,
+} from '../../src/server/units.ts'
 
 test.each([
   ['0', 0],
@@ -41,4 +47,14 @@ test('what is formatted parses back', () => {
       expect(parseDuration(formatDuration(value))).toBe(value)
     }),
   )
+})
+
+test.each([
+  [0, '0B'],
+  [1023, '1023B'],
+  [1536, '1.50KiB'],
+  [84_900_000_000, '79.1GiB'],
+  [252 * 2 ** 30, '252GiB'],
+])('%d bytes are about %s', (bytes, text) => {
+  expect(formatAbout(bytes)).toBe(text)
 })

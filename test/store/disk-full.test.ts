@@ -11,8 +11,8 @@ afterEach(async () => {
 })
 
 const TOTAL = 10 * GIB
-/** What follows from a reserve of nothing on such a disk: full below 64 MiB, almost full below 128. */
-const FREE = { normal: GIB, 'almost-full': 100 * MIB, full: 10 * MIB } as const
+/** What follows from a reserve of nothing on such a disk: full below 256 MiB, almost full below 512. */
+const FREE = { normal: GIB, 'almost-full': 400 * MIB, full: 100 * MIB } as const
 const CONFIG = { reserveSpaceBytes: 0 }
 
 function setDisk(number: number, state: keyof typeof FREE): void {

@@ -107,8 +107,14 @@ describe('the reserve', () => {
     expect(guard.stats().disk_reserve_bytes).toBe(0)
   })
 
-  it('follows the size of the disk unless it was named', () => {
-    expect(open('auto').roomBytes).toBe(Math.ceil(free - 0.02 * TOTAL - 8 * MIB))
+  it('follows the size of the disk unless it was named, and is taken once a store has run', () => {
+    const guard = open('auto')
+    expect(guard.roomBytes).toBe(Math.ceil(free - 0.02 * TOTAL - 8 * MIB))
+    guard.check()
+    expect(held()).toBe(0)
+    nowMs += 60_000
+    guard.check()
+    expect(held()).toBe(MIB / 4)
   })
 })
 
@@ -146,8 +152,9 @@ describe('a store short of space', () => {
       throw Object.assign(new Error('EIO: bad'), { code: 'EIO' })
     }
     guard.check()
+    guard.check()
     expect(guard.own).toBe('normal')
-    expect(logged).toEqual(['cannot look at the disk'])
+    expect(logged).toEqual(['cannot look at the disk, or keep its reserve'])
   })
 })
 

@@ -10,6 +10,7 @@ import { type ClusterView, conditionOf, heartbeatAgeMs, viewCluster } from '../c
 import { print } from '../cli/output.ts'
 import { formatCount, formatSeconds } from '../cli/progress.ts'
 import { type Column, formatFields, formatTable } from '../cli/table.ts'
+import { formatAbout } from '../units.ts'
 import type { CtlOptions } from './ctl-command.ts'
 
 interface StoreRow {
@@ -19,6 +20,9 @@ interface StoreRow {
   readonly heartbeatAgeSeconds: number | null
   readonly peers: number
   readonly leaders: number
+  /** Of its disk, in bytes; null = it has not told yet. */
+  readonly capacity: number | null
+  readonly available: number | null
 }
 
 const COLUMNS: readonly Column<StoreRow>[] = [
@@ -29,6 +33,8 @@ const COLUMNS: readonly Column<StoreRow>[] = [
   { title: 'HEARD', cell: heard },
   { title: 'PEERS', cell: (row) => String(row.peers), right: true },
   { title: 'LEADERS', cell: (row) => String(row.leaders), right: true },
+  { title: 'DISK', cell: ({ capacity }) => bytes(capacity), right: true },
+  { title: 'FREE', cell: ({ available }) => bytes(available), right: true },
   { title: 'VERSION', cell: (row) => row.store.version },
   { title: 'LABELS', cell: (row) => labels(row.store) },
 ]
@@ -37,6 +43,10 @@ function heard(row: StoreRow): string {
   return row.heartbeatAgeSeconds === null
     ? 'never'
     : `${formatSeconds(row.heartbeatAgeSeconds)} ago`
+}
+
+function bytes(count: number | null): string {
+  return count === null ? '-' : formatAbout(count)
 }
 
 function labels(store: StoreMeta): string {
@@ -51,7 +61,7 @@ export async function printStores(
   admin: PdAdmin,
   options: CtlOptions,
 ): Promise<void> {
-  const rows = rowsOf(await viewCluster(pd, admin, Date.now()))
+  const rows = await rowsOf(await viewCluster(pd, admin, Date.now()), pd)
   await print(io.stdout, options.write === 'json' ? json(rows) : formatTable(COLUMNS, rows))
 }
 
@@ -63,7 +73,7 @@ export async function printStore(
   options: CtlOptions,
 ): Promise<void> {
   const view = await viewCluster(pd, admin, Date.now())
-  const row = rowsOf(view).find(({ store }) => store.id === storeId)
+  const row = (await rowsOf(view, pd)).find(({ store }) => store.id === storeId)
   if (row === undefined) throw new PolyraftError('NotFound', `there is no store ${storeId}`)
   if (options.write === 'json') await print(io.stdout, `${toJson(flat(row))}\n`)
   else await print(io.stdout, storeText(row))
@@ -81,6 +91,8 @@ function storeText(row: StoreRow): string {
     ['started', new Date(store.startTimestamp * 1000).toISOString()],
     ['peers', String(row.peers)],
     ['leaders', String(row.leaders)],
+    ['disk', bytes(row.capacity)],
+    ['free', bytes(row.available)],
     ['version', store.version],
     ['labels', labels(store) || '-'],
   ])
@@ -107,10 +119,11 @@ function removalText(store: StoreMeta, regions: number): string {
     : `store ${id} is being removed; ${left}: polyraft ctl store show ${id} tells how far it is`
 }
 
-function rowsOf(view: ClusterView): StoreRow[] {
+async function rowsOf(view: ClusterView, pd: PdClient): Promise<StoreRow[]> {
+  const stats = await Promise.all(view.stores.map(({ id }) => pd.getStoreStats(id)))
   const peers = countBy(view.regions, (info) => info.region.peers.map((peer) => peer.storeId))
   const leaders = countBy(view.regions, ({ leader }) => (leader ? [leader.storeId] : []))
-  return view.stores.map((store): StoreRow => {
+  return view.stores.map((store, i): StoreRow => {
     const ageMs = heartbeatAgeMs(store, view.nowMs)
     return {
       store,
@@ -118,6 +131,8 @@ function rowsOf(view: ClusterView): StoreRow[] {
       heartbeatAgeSeconds: Number.isFinite(ageMs) ? Math.max(0, ageMs) / 1000 : null,
       peers: peers.get(store.id) ?? 0,
       leaders: leaders.get(store.id) ?? 0,
+      capacity: stats[i]?.capacity ?? null,
+      available: stats[i]?.available ?? null,
     }
   })
 }

@@ -1,5 +1,6 @@
 import { beforeEach, describe, expect, test } from 'vitest'
-import type { StoreMeta } from '../../../src/pd/port.ts'
+import { GIB } from '../../../src/base/limits.ts'
+import type { StoreMeta, StoreStats } from '../../../src/pd/port.ts'
 import { findProblems } from '../../../src/server/cli/cluster-view.ts'
 import { registerCtl } from '../../../src/server/commands/ctl.ts'
 import { FakeCluster, storeMeta } from '../../client/fake-cluster.ts'
@@ -18,6 +19,7 @@ beforeEach(() => {
     const pd = cluster.pd()
     return {
       ...pd,
+      getStoreStats: async (storeId) => (storeId === 2 ? undefined : statsOf(storeId)),
       getAllStores: async () =>
         [...cluster.addresses].map(([id, address]) => ({
           ...storeMeta(id, address),
@@ -29,6 +31,24 @@ beforeEach(() => {
   }
 })
 
+function statsOf(storeId: number): StoreStats {
+  return {
+    storeId,
+    capacity: 252 * GIB,
+    available: 1.5 * GIB,
+    usedSize: 0,
+    regionCount: 2,
+    startTime: 0,
+    bytesWritten: 0,
+    keysWritten: 0,
+    bytesRead: 0,
+    keysRead: 0,
+    isBusy: false,
+    intervalStartS: 0,
+    intervalEndS: 0,
+  }
+}
+
 function run(...args: string[]): Promise<FakeIo> {
   return io.run(registerCtl, ['ctl', ...args])
 }
@@ -39,10 +59,10 @@ describe('store list', () => {
     await run('store', 'list')
     const [head, ...rows] = io.stdout.lines.map((line) => line.trim().split(/ {2,}/))
     expect(head?.slice(0, 4)).toEqual(['ID', 'ADDRESS', 'STATUS', 'STATE'])
-    expect(rows.map((row) => [row[0], row[1], row[3], row[5], row[6]])).toEqual([
-      ['1', 'store-1:20160', 'up', '2', '1'],
-      ['2', 'store-2:20160', 'up', '2', '1'],
-      ['3', 'store-3:20160', 'disconnected', '2', '0'],
+    expect(rows.map((row) => [row[0], row[1], row[3], ...row.slice(5, 9)])).toEqual([
+      ['1', 'store-1:20160', 'up', '2', '1', '252GiB', '1.50GiB'],
+      ['2', 'store-2:20160', 'up', '2', '1', '-', '-'],
+      ['3', 'store-3:20160', 'disconnected', '2', '0', '252GiB', '1.50GiB'],
     ])
   })
 
@@ -52,6 +72,8 @@ describe('store list', () => {
     const stores = JSON.parse(io.stdout.text)
     expect(stores).toHaveLength(3)
     expect(stores[0]).toMatchObject({ id: 1, condition: 'down', heartbeatAgeSeconds: null })
+    expect(stores[0]).toMatchObject({ capacity: 252 * GIB, available: 1.5 * GIB })
+    expect(stores[1]).toMatchObject({ capacity: null, available: null })
   })
 })
 
