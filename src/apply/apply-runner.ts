@@ -190,13 +190,14 @@ export class ApplyRunner implements PollHandler<ApplyFsm, never> {
   #applyTask(fsm: ApplyFsm): boolean {
     const { entries } = fsm.task!
     let goesOn = true
-    while (goesOn && fsm.position < entries.length) {
+    // What comes behind its own removal is not for this replica.
+    while (goesOn && fsm.position < entries.length && !fsm.isRemoved) {
       this.#stage(fsm, entries[fsm.position++]!)
       if (!this.#batchFull()) continue
       this.#commit()
       goesOn = !this.#turnOver()
     }
-    if (fsm.position === entries.length) fsm.task = undefined
+    if (fsm.position === entries.length || fsm.isRemoved) fsm.task = undefined
     return goesOn
   }
 

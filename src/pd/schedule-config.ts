@@ -6,7 +6,10 @@ export interface ScheduleConfig {
   readonly maxStoreDownMs: number
   /** An operator whose step makes no progress for this long ends. */
   readonly operatorTimeoutMs: number
-  /** An order that was not carried out is sent again after this long. */
+  /**
+   * An order that was not carried out is sent again after this long. A follower that has not applied
+   * a membership change yet declines to campaign, so moving a leader right behind one takes two.
+   */
   readonly resendMs: number
   /** Operators of the replica checker under way at once. */
   readonly replicaScheduleLimit: number
@@ -19,7 +22,7 @@ export interface ScheduleConfig {
 export const SCHEDULE_DEFAULT: ScheduleConfig = {
   maxStoreDownMs: 30 * 60_000,
   operatorTimeoutMs: 10 * 60_000,
-  resendMs: 5_000,
+  resendMs: 2_000,
   replicaScheduleLimit: 64,
   addingPeersMax: 8,
   patrolRegions: 128,

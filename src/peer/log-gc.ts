@@ -9,7 +9,8 @@
  * INVARIANTS
  * - Never past what is applied and persisted here; the newest entries always stay.
  * - What a snapshot on its way leads on to stays too, or the replica would need another one at once;
- *   unless the log has grown to twice its limits meanwhile.
+ *   unless the log has grown to twice its limits meanwhile. When snapshots came too late for that,
+ *   one after another, the next one gets more time.
  */
 import type { LogIndex } from '../base/ids.ts'
 
@@ -20,6 +21,9 @@ import type { LogIndex } from '../base/ids.ts'
 export const ENTRIES_KEPT = 3
 /** Times the limits at which even a snapshot on its way cannot hold the log back. */
 const HOLD_FACTOR = 2
+/** Times that, for each snapshot that came too late; for so many at most, since disks are finite. */
+const LATE_FACTOR = 4
+const LATE_MAX = 2
 
 export interface LogGcView {
   readonly first: LogIndex
@@ -30,6 +34,8 @@ export interface LogGcView {
   readonly replicated: LogIndex
   /** Lowest index of a snapshot that is on its way; infinite when none is. */
   readonly snapshot: LogIndex
+  /** Snapshots in a row that the log had left behind when they were ready. */
+  readonly late: number
   /** Bytes of the log, roughly. */
   readonly bytes: number
 }
@@ -76,7 +82,8 @@ function isOver(
 function forced(view: LogGcView, limits: LogGcLimits): LogIndex {
   const { first, last, replicated, snapshot } = view
   const target = Math.max(first + Math.floor((last - first) / 2), replicated)
-  return isOver(view, limits, HOLD_FACTOR) ? target : Math.min(target, snapshot)
+  const hold = HOLD_FACTOR * LATE_FACTOR ** Math.min(view.late, LATE_MAX)
+  return isOver(view, limits, hold) ? target : Math.min(target, snapshot)
 }
 
 function gentle(

@@ -8,6 +8,7 @@ import {
   sameEpoch,
 } from '../region/region.ts'
 import { proposeChangePeer } from './admin/change-peer.ts'
+import { isHealthy } from './health.ts'
 import type { Peer } from './peer.ts'
 
 export interface PdOrder {
@@ -43,15 +44,19 @@ function carryOut(peer: Peer, order: PdOrder, nowMs: number): string | undefined
     return `it is for epoch ${epoch.confVer}/${epoch.version}`
   }
   if (order.changes !== undefined) return proposeChangePeer(peer, order.changes, nowMs)
-  return transferTo(peer, order.transferTo)
+  return transferTo(peer, order.transferTo, nowMs)
 }
 
-function transferTo(peer: Peer, candidates: readonly PeerMeta[]): string | undefined {
+function transferTo(
+  peer: Peer,
+  candidates: readonly PeerMeta[],
+  nowMs: number,
+): string | undefined {
   const { raft, region, changes, ports } = peer
   if (changes.length > 0) return 'a membership change is under way'
   const target = candidates.find(({ id }) => {
     const member = peerById(region, id)
-    return member?.role === PeerRole.Voter && raft.progressOf(id)?.recentActive === true
+    return member?.role === PeerRole.Voter && isHealthy(peer, member, nowMs)
   })
   if (target === undefined) return 'nobody it names can lead'
   if (target.id === peer.self.id) return undefined

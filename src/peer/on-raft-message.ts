@@ -59,7 +59,16 @@ function isForUs(peer: Peer, envelope: RaftEnvelope): boolean {
     return false
   }
   if (peerById(peer.region, from.id) === undefined && !acceptStranger(peer, envelope)) return false
-  return to.id === peer.self.id
+  if (to.id !== peer.self.id) return false
+  if (!peer.isInitialised && addressesMember(envelope)) {
+    peer.memberSince = Math.max(peer.memberSince, epoch.confVer)
+  }
+  return true
+}
+
+/** Appends also go out as a last word to somebody who is none any more. */
+function addressesMember({ message }: RaftEnvelope): boolean {
+  return message.type === MessageType.Heartbeat || asksForVotes({ message })
 }
 
 /** Raft answers it, as the thesis asks for: membership is not a matter of one replica's belief. */
@@ -76,7 +85,7 @@ function acceptStranger(peer: Peer, envelope: RaftEnvelope): boolean {
 }
 
 /** Only who believes to be a voter asks: a replica that has yet to hear of itself never does. */
-function asksForVotes({ message }: RaftEnvelope): boolean {
+function asksForVotes({ message }: Pick<RaftEnvelope, 'message'>): boolean {
   return message.type === MessageType.RequestVote || message.type === MessageType.RequestPreVote
 }
 
@@ -87,9 +96,9 @@ export function onRemovedSignal(
   if (peerId === peer.self.id) onRemoved(peer, epoch.confVer, 'the placement driver says so')
 }
 
-/** A later membership than ours does not have us. */
+/** A later membership than ours does not have us; an earlier one may only not have us yet. */
 function onRemoved(peer: Peer, confVer: number, reason: string): void {
-  if (confVer > peer.region.epoch.confVer) {
+  if (confVer > Math.max(peer.region.epoch.confVer, peer.memberSince)) {
     becomeDestroying(peer, `removed by conf_ver ${confVer}: ${reason}`)
   }
 }

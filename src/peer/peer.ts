@@ -95,6 +95,8 @@ export class Peer implements Fsm<PeerMessage> {
   readonly strangers = new Map<PeerId, PeerMeta>()
   /** Peers that were removed a moment ago. */
   readonly farewells: Farewell[] = []
+  /** Latest membership in which somebody took this replica, still without data, for a member. */
+  memberSince = 0
   destroying: Destroying | undefined = undefined
   traffic = new Traffic()
   readonly logGc = new LogGcState()

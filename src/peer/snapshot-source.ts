@@ -45,6 +45,7 @@ export class SnapshotSource {
   #served = false
   #abandoned = false
   #idleTicks = 0
+  #late = 0
 
   /** `release` gives a reservation back, and removes the set if there is one. */
   constructor(release: (data: Uint8Array | undefined) => void) {
@@ -53,6 +54,11 @@ export class SnapshotSource {
 
   get kind(): State['kind'] {
     return this.#state.kind
+  }
+
+  /** Sets in a row that the log left behind before they were of use. */
+  get late(): number {
+    return this.#late
   }
 
   get isSending(): boolean {
@@ -74,6 +80,7 @@ export class SnapshotSource {
       if (index >= requestIndex && index + 1 >= firstIndex && !this.#abandoned) {
         return state.snapshot
       }
+      if (index + 1 < firstIndex) this.#late++
       this.abandon()
     }
     if (this.#state.kind === 'idle' && this.#mayTry()) {
@@ -97,6 +104,7 @@ export class SnapshotSource {
     const index = snapshot?.metadata.index ?? 0
     if (!mine || snapshot === undefined || index < state.requestIndex || index + 1 < firstIndex) {
       if (mine) this.#state = IDLE
+      if (mine && snapshot !== undefined && index + 1 < firstIndex) this.#late++
       this.#release(snapshot?.data)
       return false
     }
@@ -120,8 +128,12 @@ export class SnapshotSource {
 
   onSent(ok: boolean): void {
     this.#sending--
-    if (ok) this.#served = true
-    else this.#sendFailures++
+    if (ok) {
+      this.#served = true
+      this.#late = 0
+    } else {
+      this.#sendFailures++
+    }
     const worn = this.#served || this.#sendFailures >= SEND_FAILURES_MAX
     if (worn || this.#abandoned) this.abandon()
   }

@@ -9,7 +9,8 @@
  *                          stopped ◀──────────────┘
  */
 import { type ChildProcess, spawn } from 'node:child_process'
-import { closeSync, fstatSync, openSync, readFileSync } from 'node:fs'
+import { closeSync, fstatSync, mkdirSync, openSync, readFileSync } from 'node:fs'
+import { dirname } from 'node:path'
 import { assert } from '../base/assert.ts'
 import { errorMessage } from '../base/errors.ts'
 
@@ -66,9 +67,11 @@ export class ManagedProcess {
     assert(this.#child === undefined, 'a running process is not started again')
     let output: number
     try {
+      // One that was deleted is made anew: what starts there can say what that means.
+      mkdirSync(dirname(this.spec.outputFile), { recursive: true })
       output = openSync(this.spec.outputFile, 'a')
     } catch (error) {
-      // Its directory was deleted, or its disk is full: that must not take the others with it.
+      // Its disk is full, say: that must not take the others with it.
       this.#onSpawnFailed(error as Error)
       return
     }

@@ -48,6 +48,7 @@ const COUNTERS: ReadonlySet<string> = new Set([
   'snapshots_install_seconds',
   'snapshots_installed',
   'snapshots_installed_bytes',
+  'snapshots_offers_refused',
   'snapshots_receive_failures',
   'snapshots_receive_seconds',
   'snapshots_received',

@@ -9,6 +9,7 @@
  * - Stores stop before PD, so that they can still tell it.
  */
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { builtUrl } from '../base/built-url.ts'
 import { EMPTY_BYTES } from '../base/bytes.ts'
@@ -24,6 +25,9 @@ import { type Death, ManagedProcess } from './managed-process.ts'
 import { readStoreIds, writePids } from './pids-file.ts'
 
 const POLL_MS = 50
+const RELEARN_MS = 500
+/** A process that lived longer before it died the same way did work in between. */
+const REPEATED_MS = 10_000
 /** How often a start that takes long says what it waits for. */
 const SAY_EVERY_MS = 10_000
 const PD_START_MS = 30_000
@@ -46,8 +50,10 @@ export class Supervisor {
   readonly #stores: ManagedProcess[]
   readonly #storeIds: number[]
   readonly #pidsFile: string
-  /** Those that could not even be started of late. */
-  readonly #unstartable = new Set<string>()
+  /** Last of each process. */
+  readonly #deaths = new Map<string, { readonly why: string; readonly atMs: number }>()
+  /** Stores whose id is being looked at after a start. */
+  readonly #relearning = new Set<number>()
   readonly #failed: Promise<never>
   #fail: (error: Error) => void = () => {}
   #lock: DirectoryLock | undefined = undefined
@@ -85,6 +91,8 @@ export class Supervisor {
     try {
       await this.#race(this.#startStores(pd))
       await this.#race(this.#until(() => this.#isMissing(pd)))
+      // A directory that was emptied since belongs to another store now.
+      for (let i = 0; i < this.#stores.length; i++) await this.#readId(i)
     } finally {
       await pd.close()
     }
@@ -126,8 +134,40 @@ export class Supervisor {
   }
 
   #onStart(name: string): void {
-    this.#unstartable.delete(name)
     this.#writePids()
+    const i = this.#stores.findIndex((store) => store.spec.name === name)
+    if (this.#wasReady && i >= 0) void this.#relearnId(i)
+  }
+
+  /** It may have lost its directory, and come back as a new store. */
+  async #relearnId(i: number): Promise<void> {
+    if (this.#relearning.has(i)) return
+    this.#relearning.add(i)
+    const store = this.#options.plan.stores[i]!
+    try {
+      while (!this.#stopping && !(await isReady(store))) await sleep(RELEARN_MS)
+      if (this.#stopping) return
+      if (await this.#readId(i)) {
+        this.#writePids()
+        const what = `store ${store.number} is a new one, with the id ${this.#storeIds[i]}`
+        this.#options.onNotice(what)
+      }
+    } catch (error) {
+      // It died again; its next start comes here anew.
+      this.#options.onNotice(`store ${store.number}: ${errorMessage(error)}`)
+    } finally {
+      this.#relearning.delete(i)
+    }
+  }
+
+  /** As the store itself says; true when it is not the one that was known. */
+  async #readId(i: number): Promise<boolean> {
+    const store = this.#options.plan.stores[i]!
+    const answer = await fetch(`http://${store.status}/status`)
+    const { storeId } = (await answer.json()) as { storeId: number }
+    const isNew = storeId !== this.#storeIds[i]
+    this.#storeIds[i] = storeId
+    return isNew
   }
 
   #onDeath(name: string, death: Death): void {
@@ -140,13 +180,18 @@ export class Supervisor {
       return
     }
     const next = death.restarting ? 'starting it again in a second' : 'it is left stopped'
-    if (death.pid !== 0) {
-      this.#options.onNotice(`${name} (pid ${death.pid}) died of ${death.how}${why}; ${next}`)
-    } else if (!this.#unstartable.has(name)) {
-      // Said once: it is tried every second.
-      this.#unstartable.add(name)
-      this.#options.onNotice(`${name} could not be started${why}; ${next}`)
-    }
+    if (why !== '' && this.#isRepeated(name, why)) return
+    const what =
+      death.pid === 0 ? 'could not be started' : `(pid ${death.pid}) died of ${death.how}`
+    this.#options.onNotice(`${name} ${what}${why}; ${next}`)
+  }
+
+  /** Said once: it is tried every second. */
+  #isRepeated(name: string, why: string): boolean {
+    const last = this.#deaths.get(name)
+    const nowMs = performance.now()
+    this.#deaths.set(name, { why, atMs: nowMs })
+    return last !== undefined && last.why === why && nowMs - last.atMs < REPEATED_MS
   }
 
   /** The work, or the first process that could not start. */
@@ -198,7 +243,7 @@ export class Supervisor {
         this.#options.onNotice(`still waiting: ${what}`)
         sayAtMs += SAY_EVERY_MS
       }
-      await new Promise((resolve) => setTimeout(resolve, POLL_MS))
+      await sleep(POLL_MS)
     }
     throw stoppedEarly()
   }

@@ -10,9 +10,9 @@
  */
 import { assert } from '../base/assert.ts'
 import { errorMessage } from '../base/errors.ts'
-import type { RegionId, StoreId } from '../base/ids.ts'
+import { NO_ID, type RegionId, type StoreId } from '../base/ids.ts'
 import { ColumnFamily, type KvReader } from '../engine/port.ts'
-import { CAMPAIGN, CLEARED, PeerTag } from '../peer/messages.ts'
+import { CAMPAIGN, CLEARED, type PeerMessage, PeerTag } from '../peer/messages.ts'
 import { Peer } from '../peer/peer.ts'
 import type { PeerPorts, ReplicaService } from '../peer/ports.ts'
 import { newMessage } from '../raft/message.ts'
@@ -112,11 +112,23 @@ export class Replicas implements ReplicaService {
     if (data !== undefined) ports.snapshots.install(region.id, data, undefined)
   }
 
+  /** To its peer, which it may bring into being once the store has opened all that it has. */
+  deliver(envelope: RaftEnvelope, mayCreate: boolean): boolean {
+    const { router } = this.#options
+    const { regionId } = envelope
+    const message: PeerMessage = { tag: PeerTag.Raft, envelope }
+    const outcome = router.send(regionId, message)
+    if (outcome !== 'not-found') return outcome === 'ok'
+    return mayCreate && this.onUnknown(envelope) && router.send(regionId, message) === 'ok'
+  }
+
   /** A message for a region that is not here. True when its peer is there now, to be sent it. */
   onUnknown(envelope: RaftEnvelope): boolean {
     const ports = this.#attached()
     const { regionId, to } = envelope
     if (to.storeId !== ports.storeId || envelope.tombstone === true) return false
+    // What stores tell each other beside their regions.
+    if (regionId === NO_ID || to.id === NO_ID) return false
     const tombstone = this.#tombstoneOf(regionId)
     if (tombstone !== undefined && !isLater(envelope, tombstone)) {
       this.#maybeTellDead(envelope, tombstone)

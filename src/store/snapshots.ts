@@ -33,6 +33,7 @@ import {
   snapshotName,
 } from '../snap/format.ts'
 import type { RaftEnvelope, SnapshotRefusal, SnapshotSink, Transport } from '../transport/port.ts'
+import { isRefusal } from '../transport/snapshot-stream.ts'
 import type { SnapCalls } from './snap-tasks.ts'
 import { type SnapshotJob, SnapshotProgress } from './snapshot-progress.ts'
 import { SnapshotRoom } from './snapshot-room.ts'
@@ -77,6 +78,7 @@ export class Snapshots implements SnapshotService {
   /** Something was made, received or removed since the last look for waste. */
   #touched = false
   #filesCollected = 0
+  #refused = 0
   #cancelLook = (): void => {}
 
   constructor(options: SnapshotsOptions) {
@@ -100,6 +102,7 @@ export class Snapshots implements SnapshotService {
       snapshots_promised_bytes: this.#room.promisedBytes,
       snapshots_refused_disk_full: this.#refusedDiskFull,
       snapshots_files_collected: this.#filesCollected,
+      snapshots_offers_refused: this.#refused,
       ...this.progress.stats(),
     }
   }
@@ -188,6 +191,12 @@ export class Snapshots implements SnapshotService {
   }
 
   onOffer(envelope: RaftEnvelope): SnapshotSink | SnapshotRefusal {
+    const answer = this.#answerOffer(envelope)
+    if (isRefusal(answer)) this.#refused++
+    return answer
+  }
+
+  #answerOffer(envelope: RaftEnvelope): SnapshotSink | SnapshotRefusal {
     const { config, logger } = this.#options
     const meta = metaOf(envelope)
     const { regionId } = envelope

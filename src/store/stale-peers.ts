@@ -10,6 +10,7 @@ import type { PeerId, RegionId } from '../base/ids.ts'
 import type { Logger } from '../base/logger.ts'
 import type { PdClient } from '../pd/port.ts'
 import { PeerTag } from '../peer/messages.ts'
+import type { Peer } from '../peer/peer.ts'
 import { peerById } from '../region/region.ts'
 import type { StoreRouter } from './store-handler.ts'
 
@@ -21,33 +22,40 @@ export interface StalePeersOptions {
   readonly leaderMissingMs: number
 }
 
-const ASKED_MAX = 64
+const OPEN_MAX = 64
 
 export class StalePeers {
   readonly #options: StalePeersOptions
   /** In this turn. */
   readonly #asked = new Set<RegionId>()
-  #running = 0
+  /** Not answered yet. */
+  readonly #open = new Set<RegionId>()
 
   constructor(options: StalePeersOptions) {
     this.#options = options
   }
 
   check(): void {
+    const missing = this.#missing()
+    if (missing.every(({ id }) => this.#asked.has(id))) this.#asked.clear()
+    for (const { id, self } of missing) {
+      if (this.#open.size >= OPEN_MAX) return
+      if (this.#asked.has(id) || this.#open.has(id)) continue
+      this.#asked.add(id)
+      this.#open.add(id)
+      void this.#ask(id, self.id)
+    }
+  }
+
+  #missing(): Peer[] {
     const { router, clock, leaderMissingMs } = this.#options
     const sinceMs = clock.monotonicMs() - leaderMissingMs
-    let passedOver = false
+    const missing: Peer[] = []
     for (const peer of router.all()) {
       if (peer.destroying !== undefined || peer.isLeader || peer.leaderHeardMs > sinceMs) continue
-      if (this.#running >= ASKED_MAX || this.#asked.has(peer.id)) {
-        passedOver = true
-        continue
-      }
-      this.#asked.add(peer.id)
-      this.#running++
-      void this.#ask(peer.id, peer.self.id)
+      missing.push(peer)
     }
-    if (this.#running === 0 || !passedOver) this.#asked.clear()
+    return missing
   }
 
   async #ask(regionId: RegionId, peerId: PeerId): Promise<void> {
@@ -61,7 +69,7 @@ export class StalePeers {
     } catch (error) {
       logger.debug({ region: regionId, error: errorMessage(error) }, 'PD could not be asked')
     } finally {
-      this.#running--
+      this.#open.delete(regionId)
     }
   }
 }

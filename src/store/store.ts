@@ -16,38 +16,30 @@ import type { Clock, Random, RoundScheduler } from '../base/clock.ts'
 import { errorMessage, isOperatingError } from '../base/errors.ts'
 import type { RegionId, StoreId } from '../base/ids.ts'
 import type { Logger } from '../base/logger.ts'
-import { machineLater } from '../base/node-clock.ts'
 import type { Poller } from '../batch-system/poller.ts'
 import type { DiskProbe } from '../env/disk-space.ts'
 import { nodeDiskProbe } from '../env/node-fs.ts'
 import type { PdClient, RegionOrder, StoreMeta } from '../pd/port.ts'
-import { type PeerMessage, PeerTag } from '../peer/messages.ts'
+import { PeerTag } from '../peer/messages.ts'
 import { PeerMetrics } from '../peer/metrics.ts'
 import type { Peer } from '../peer/peer.ts'
-import { PeerHandler } from '../peer/peer-handler.ts'
-import type { PeerPorts } from '../peer/ports.ts'
 import { notLeader, regionNotFound, serverIsBusy, storeNotMatch } from '../peer/region-errors.ts'
 import { type RawRequest, type RegionError, regionErrorResponse } from '../protocol/raw.ts'
 import type { Region } from '../region/region.ts'
 import type { StoreIdent } from '../region/state.ts'
 import type { RaftEnvelope, Transport, TransportEvents } from '../transport/port.ts'
 import { abandonRequests } from './abandon.ts'
-import { ApplyPool } from './apply-pool.ts'
 import { adoptRegions, type BootstrapPorts, register } from './bootstrap.ts'
 import { mustBeSafeConfig, type StoreConfig } from './config.ts'
 import { startGuard, takeDiskNotice } from './disk-notice.ts'
 import { giveUpLeaders } from './give-up-leaders.ts'
 import { Inflight } from './inflight.ts'
 import { peerOrderOf } from './pd-orders.ts'
-import { PdReporter } from './pd-reporter.ts'
 import type { RegionStatus, StoreService, StoreStatus } from './port.ts'
-import { Replicas } from './replicas.ts'
-import { RoundReads } from './round-reads.ts'
-import { SnapPool } from './snap-pool.ts'
-import { Snapshots } from './snapshots.ts'
 import { StalePeers } from './stale-peers.ts'
 import { StoreDisk } from './store-disk.ts'
-import { openStorePoller, type StoreFsm, StoreHandler, type StoreRouter } from './store-handler.ts'
+import { openStorePoller, type StoreFsm, type StoreRouter } from './store-handler.ts'
+import { StoreParts } from './store-parts.ts'
 import type { InterruptedInstall } from './store-regions.ts'
 import { diskStatus, regionStatus } from './store-status.ts'
 
@@ -84,15 +76,10 @@ export class Store implements StoreService {
   readonly #router: StoreRouter
   readonly #poller: Poller<Peer, StoreFsm>
   #disk: StoreDisk | undefined
-  #apply: ApplyPool | undefined
   #transport: Transport | undefined
-  #handler: StoreHandler | undefined
-  #replicas: Replicas | undefined
-  #reads: RoundReads | undefined
-  #reporter: PdReporter | undefined
+  #parts: StoreParts | undefined
   #ident: StoreIdent | undefined
   #timers: NodeJS.Timeout[] = []
-  #snapshots: Snapshots | undefined
   #interrupted: InterruptedInstall[] = []
   #ready = false
   #stopping = false
@@ -118,7 +105,7 @@ export class Store implements StoreService {
     const { poller, router } = openStorePoller(
       config,
       { schedule: (run) => scheduler.schedule(() => this.#guard(run)) },
-      () => this.#handler!,
+      () => this.#parts!.handler,
     )
     this.#poller = poller
     this.#router = router
@@ -162,7 +149,7 @@ export class Store implements StoreService {
       clusterId: this.#ident?.clusterId ?? 0,
       storeId: this.#ident?.storeId ?? 0,
       ready: this.#ready,
-      regionCount: this.#replicas?.initialisedCount ?? 0,
+      regionCount: this.#parts?.replicas.initialisedCount ?? 0,
       leaderCount,
       ...diskStatus(this.#disk?.guard),
     }
@@ -175,7 +162,7 @@ export class Store implements StoreService {
   regionStatus(regionId: RegionId): RegionStatus | undefined {
     const peer = this.#router.get(regionId)
     if (peer === undefined) return undefined
-    return regionStatus(peer, this.#snapshots?.progress.of(regionId) ?? [])
+    return regionStatus(peer, this.#parts?.snapshots.progress.of(regionId) ?? [])
   }
 
   metrics(): Record<string, number> {
@@ -191,7 +178,7 @@ export class Store implements StoreService {
       metrics[name.replace(/[A-Z]/g, (c) => `_${c.toLowerCase()}`)] = value as number
     }
     Object.assign(metrics, this.#disk?.log.stats(), this.#disk?.engine.stats())
-    Object.assign(metrics, this.#snapshots?.stats(), this.#disk?.guard.stats())
+    Object.assign(metrics, this.#parts?.snapshots.stats(), this.#disk?.guard.stats())
     return metrics
   }
 
@@ -216,9 +203,10 @@ export class Store implements StoreService {
       },
     })
     const { fresh, regions } = await this.#join()
-    this.#startThreads()
-    for (const region of regions) this.#replicas!.start(region, fresh)
-    for (const install of this.#interrupted) this.#replicas!.resume(install)
+    const parts = this.#assemble()
+    this.#parts = parts
+    for (const region of regions) parts.replicas.start(region, fresh)
+    for (const install of this.#interrupted) parts.replicas.resume(install)
     this.#disk.log.flush()
     this.#startClocks()
     startGuard(this.#disk.guard, this.#router, this.#transport!, this.storeId)
@@ -263,91 +251,23 @@ export class Store implements StoreService {
     return { fresh: false, regions: disk.regions.loadRegions() }
   }
 
-  #startThreads(): void {
-    const { config, clock, random, logger } = this.#options
-    const { engine, log, snapshotDir, guard } = this.#disk!
-    this.#apply = new ApplyPool({
-      storeId: this.storeId,
-      workers: config.applyPoolSize,
-      engineHandle: engine.handle,
-      snapshotDir,
-      buildBytesPerSec: config.snapIoMaxBytesPerSec,
-      logger,
-      events: {
-        onSnapshot: (result) => this.#snapshots!.onBuilt(result),
-        onApplied: (results) => {
-          for (const result of results) {
-            this.#router.sendForced(result.regionId, { tag: PeerTag.Applied, result })
-          }
-        },
-        onFailed: (error) => this.#fail(error),
-      },
-    })
-    const snapPool = new SnapPool({
-      engineHandle: engine.handle,
-      dir: snapshotDir,
-      bytesPerSec: config.snapIoMaxBytesPerSec,
-    })
-    this.#snapshots = new Snapshots({
-      config,
-      pool: snapPool,
-      transport: this.#transport!,
-      room: () => guard.roomBytes,
-      clock,
-      later: machineLater,
-      logger,
-      peer: (regionId) => this.#router.get(regionId),
-      notify: (regionId, signal) => this.#router.sendForced(regionId, signal),
-      fail: (error) => this.#fail(error),
-    })
-    const replicas = new Replicas({
-      router: this.#router,
-      engine,
-      mailboxCapacity: config.mailboxCapacity,
-      applyStateOf: (regionId) => this.#disk!.regions.applyStateOf(regionId),
-      bury: async (tombstone) => {
-        await snapPool.call({ op: 'bury', tombstone })
-      },
-      fail: (error) => {
-        if (!this.#stopping) this.#fail(error)
-      },
-    })
-    this.#replicas = replicas
-    const release = (request: RawRequest): void => this.#inflight.release(request)
-    this.#reads = new RoundReads(engine, logger, release)
-    this.#reporter = new PdReporter({
-      pd: this.#options.pd,
-      storeId: this.storeId,
-      disk: () => guard.figures,
-      clock,
-      logger,
-      intervalMs: config.pdStoreHeartbeatTickIntervalMs,
-      figures: () => ({ regionCount: replicas.initialisedCount, isBusy: false }),
-    })
-    const reporter = this.#reporter
-    const ports: PeerPorts = {
+  #assemble(): StoreParts {
+    const { config, pd, clock, random, logger } = this.#options
+    return new StoreParts({
       storeId: this.storeId,
       config,
+      pd,
       clock,
       random,
       logger,
-      log,
+      disk: this.#disk!,
       transport: this.#transport!,
-      apply: this.#apply,
-      reads: this.#reads,
-      snapshots: this.#snapshots,
-      replicas,
-      disks: guard,
+      router: this.#router,
+      inflight: this.#inflight,
       metrics: this.#metrics,
-      notify: (regionId, signal) => this.#router.sendForced(regionId, signal),
-      reportRegion: (report) => reporter.reportRegion(report),
-      release,
-      fail: (error) => {
-        if (!this.#stopping) this.#fail(error)
-      },
-    }
-    replicas.attach(ports)
-    this.#handler = new StoreHandler(new PeerHandler(ports), this.#reads, () => this.#router, log)
+      fail: (error) => this.#fail(error),
+      isStopping: () => this.#stopping,
+    })
   }
 
   #startClocks(): void {
@@ -367,7 +287,7 @@ export class Store implements StoreService {
     })
     this.#timers.push(setInterval(() => stale.check(), config.peerStaleStateCheckIntervalMs))
     pd.onRegionOrder((order) => this.#onOrder(order))
-    this.#reporter!.start()
+    this.#parts!.reporter.start()
   }
 
   #onOrder(order: RegionOrder): void {
@@ -386,23 +306,14 @@ export class Store implements StoreService {
     return {
       onMessages: (envelopes) => {
         for (const envelope of envelopes) {
-          if (!this.#deliver(envelope)) this.#onUndelivered(envelope)
+          const delivered = this.#parts?.replicas.deliver(envelope, this.#ready) === true
+          if (!delivered) this.#onUndelivered(envelope)
         }
       },
       onSnapshotOffer: (envelope) =>
-        this.#snapshots?.onOffer(envelope) ?? { busy: true, reason: 'the store is starting' },
+        this.#parts?.snapshots.onOffer(envelope) ?? { busy: true, reason: 'the store is starting' },
       onUnreachable: (storeId) => this.#router.sendControl({ kind: 'unreachable', storeId }),
     }
-  }
-
-  #deliver(envelope: RaftEnvelope): boolean {
-    const { regionId } = envelope
-    const message: PeerMessage = { tag: PeerTag.Raft, envelope }
-    const outcome = this.#router.send(regionId, message)
-    if (outcome !== 'not-found') return outcome === 'ok'
-    // Regions are opened before the first message counts: then unknown means unknown.
-    if (!this.#ready || this.#replicas?.onUnknown(envelope) !== true) return false
-    return this.#router.send(regionId, message) === 'ok'
   }
 
   #refuse(request: RawRequest, error: RegionError): void {
@@ -437,8 +348,9 @@ export class Store implements StoreService {
 
   #abandonRequests(): void {
     // Without it nothing was ever taken in.
-    if (this.#reads === undefined) return
-    abandonRequests(this.#router.all(), this.#reads, (request) => this.#inflight.release(request))
+    const reads = this.#parts?.reads
+    if (reads === undefined) return
+    abandonRequests(this.#router.all(), reads, (request) => this.#inflight.release(request))
   }
 
   async #close(): Promise<void> {
@@ -476,7 +388,7 @@ export class Store implements StoreService {
   #stopClocks(): void {
     for (const timer of this.#timers) clearInterval(timer)
     this.#timers = []
-    this.#reporter?.stop()
+    this.#parts?.reporter.stop()
     this.#disk?.guard.stop()
   }
 
@@ -486,10 +398,10 @@ export class Store implements StoreService {
     await this.#transport?.close()
     // No round may write to a log that is closing.
     this.#poller.stop()
-    await this.#snapshots?.close()
+    await this.#parts?.snapshots.close()
     await this.#disk?.closeLog()
-    await this.#apply?.close()
-    await this.#waitUntil(() => (this.#reads?.scansRunning ?? 0) === 0, DRAIN_WAIT_MS)
+    await this.#parts?.apply.close()
+    await this.#waitUntil(() => (this.#parts?.reads.scansRunning ?? 0) === 0, DRAIN_WAIT_MS)
     this.#abandonRequests()
     await this.#disk?.close()
   }

@@ -17,6 +17,7 @@ function view(overrides: Partial<LogGcView>): LogGcView {
     persisted: 500,
     replicated: 500,
     snapshot: Number.POSITIVE_INFINITY,
+    late: 0,
     bytes: 0,
     ...overrides,
   }
@@ -97,5 +98,17 @@ describe('compactIndex', () => {
         },
       ),
     )
+  })
+
+  it('gives a snapshot more time for each one that came too late, but not for ever', () => {
+    const holds = (length: number, late: number): boolean => {
+      const last = 6 + length
+      const of = { last, applied: last, persisted: last, replicated: 6, snapshot: 20, late }
+      return compactIndex(view(of), limits, 0) === 19
+    }
+    expect([holds(1999, 0), holds(2000, 0)]).toEqual([true, false])
+    expect([holds(7999, 1), holds(8000, 1)]).toEqual([true, false])
+    expect([holds(31_999, 2), holds(32_000, 2)]).toEqual([true, false])
+    expect(holds(32_000, 50)).toBe(false)
   })
 })

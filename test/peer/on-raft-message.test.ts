@@ -158,6 +158,21 @@ describe('a replica without data', () => {
     expect(fixture.peer.isInitialised).toBe(true)
   })
 
+  it('is not ended by who does not know it yet', () => {
+    const fixture = created()
+    const removed = (confVer: number): void => {
+      fixture.round({ tag: PeerTag.Removed, peerId: 10, epoch: { confVer, version: 1 } })
+    }
+    removed(7)
+    removed(8)
+    expect(fixture.tombstones).toEqual([])
+    // A last word is no sign of being a member.
+    const last = { type: MessageType.Append, term: 6, index: 40, logTerm: 6, commit: 40 } as const
+    fixture.receive(2, last, { epoch: { confVer: 9, version: 1 } })
+    removed(9)
+    expect(fixture.tombstones).toHaveLength(1)
+  })
+
   it('leaves a tombstone too, but no range', () => {
     const fixture = created()
     fixture.round({ tag: PeerTag.Removed, peerId: 10, epoch: { confVer: 9, version: 1 } })

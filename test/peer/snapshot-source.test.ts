@@ -112,6 +112,21 @@ describe('the snapshot of a leader', () => {
     expect(source.kind).toBe('idle')
   })
 
+  it('that the log leaves behind is counted, until one arrives', () => {
+    expect(source.late).toBe(0)
+    build(30, 0, 32)
+    expect(source.late).toBe(1)
+    source.ask(0, 10)
+    source.onBuilt(source.begin(20), snapshot(40), 10)
+    source.ask(0, 42)
+    expect(source.late).toBe(2)
+    source.onBuilt(source.begin(20), snapshot(50), 42)
+    source.onSending()
+    expect(source.late).toBe(2)
+    source.onSent(true)
+    expect(source.late).toBe(0)
+  })
+
   it('is tried five times, and later again', () => {
     for (let i = 0; i < 5; i++) {
       expect(source.ask(0, 10)).toBe(NOT_NOW)

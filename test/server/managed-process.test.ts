@@ -1,4 +1,4 @@
-import { mkdirSync, rmSync } from 'node:fs'
+import { rmSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { expect, onTestFinished, test } from 'vitest'
 import { type Death, ManagedProcess } from '../../src/server/managed-process.ts'
@@ -73,11 +73,13 @@ test('a child whose output cannot be written is a death, and is tried again', as
   const { child, starts, deaths, until } = manage(FOREVER, true)
   const { outputFile } = child.spec
   rmSync(dirname(outputFile), { recursive: true })
+  // In the way of the directory, which would be made anew.
+  writeFileSync(dirname(outputFile), '')
   child.start()
   expect(deaths).toMatchObject([
-    { pid: 0, failed: true, restarting: true, lastLine: expect.stringContaining('ENOENT') },
+    { pid: 0, failed: true, restarting: true, lastLine: expect.stringContaining('EEXIST') },
   ])
-  mkdirSync(dirname(outputFile))
+  rmSync(dirname(outputFile))
   await until(() => starts.length === 1)
   await child.stop()
 })

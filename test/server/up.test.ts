@@ -1,7 +1,7 @@
 /** `polyraft up` as a user has it: real processes, real ports, real directories. */
-import { type ChildProcess, spawn } from 'node:child_process'
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { readFileSync } from 'node:fs'
+import { readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { expect, onTestFinished, test } from 'vitest'
@@ -121,6 +121,29 @@ test('starts, restarts what dies, stops, and resumes', async () => {
   )
   expect(await again.stop('SIGINT')).toBe(0)
   expect(allPids(dir).filter(isAlive)).toEqual([])
+})
+
+test('a store that lost its directory says what to do, and comes back as a new one', async () => {
+  const dir = join(temporaryDirectory(), 'data')
+  const up = new Up(dir, '--regions', '4')
+  await up.until(/^ready/m)
+  const { dir: lost, pid } = readPids(dir).stores[1]!
+  process.kill(pid, 'SIGKILL')
+  rmSync(lost, { recursive: true, force: true })
+  await up.until(/died of exit code 1: .* polyraft ctl store delete 2 --physically-destroyed/)
+  const main = fileURLToPath(builtUrl('server/main.js'))
+  const pd = /^ready: PD on (\S+);/m.exec(up.stdout)![1]!
+  const ctl = ['ctl', 'store', 'delete', '2', '--physically-destroyed', '--pd', pd]
+  execFileSync(process.execPath, [main, ...ctl])
+  await up.until(/store 2 is a new one, with the id \d+/)
+  // Tried every second meanwhile, but said once.
+  expect(up.stdout.match(/which is the address of store 2/g)).toHaveLength(1)
+  const { id, status } = readPids(dir).stores[1]!
+  expect(id).toBeGreaterThan(3)
+  while ((await statusOf(status)).regionCount < 4) {
+    await new Promise((resolve) => setTimeout(resolve, 50))
+  }
+  expect(await up.stop('SIGTERM')).toBe(0)
 })
 
 test('a second cluster in the same directory is refused, and the first lives on', async () => {

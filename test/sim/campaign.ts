@@ -106,7 +106,7 @@ async function mustLeaveNothing(world: World): Promise<void> {
   )
 }
 
-class Faults {
+export class Faults {
   readonly #world: World
   readonly #random: Random
   readonly #storm: boolean

@@ -14,6 +14,7 @@ const REFUSALS: ReadonlySet<string> = new Set([
   'ServerIsBusy',
   'EpochNotMatch',
   'RegionNotFound',
+  'MismatchPeerId',
 ])
 const KEYS_PER_REGION = 3
 const TIMEOUT_MS = 3_000

@@ -7,14 +7,21 @@ import { ColumnFamily } from '../../src/engine/port.ts'
 import type { Peer } from '../../src/peer/peer.ts'
 import { MessageType } from '../../src/raft/types.ts'
 import { applyStateKey, dataEndKey, dataKey, regionStateKey } from '../../src/region/keys.ts'
-import type { Region } from '../../src/region/region.ts'
-import { decodeApplyState, decodeRegionState, RegionStateKind } from '../../src/region/state.ts'
+import { type Peer as PeerMeta, PeerRole, type Region } from '../../src/region/region.ts'
+import {
+  decodeApplyState,
+  decodeRegionState,
+  type RegionState,
+  RegionStateKind,
+} from '../../src/region/state.ts'
 import { SNAPSHOT_FAMILIES } from '../../src/snap/builder.ts'
 import { decodeMeta, filePath, type SnapshotMeta, snapshotName } from '../../src/snap/format.ts'
 import type { SnapRequest } from '../../src/store/snap-tasks.ts'
 import type { RaftEnvelope } from '../../src/transport/port.ts'
 import { SNAP_DIR } from './sim-life.ts'
 import type { SimStore } from './sim-store.ts'
+
+const { Voter, IncomingVoter, DemotingVoter } = PeerRole
 
 interface Committed {
   readonly term: number
@@ -33,11 +40,13 @@ export class Invariants {
   /** Highest committed index by region. */
   readonly #highest = new Map<number, number>()
   readonly #leaders = new Map<string, number>()
+  /** By region and conf_ver. */
+  readonly #memberships = new Map<number, Map<number, Region>>()
   /** By region: checksum of the data that applying up to an index makes. */
   readonly #data = new Map<number, Map<number, number>>()
-  /** By store, region and term: who got the vote. */
+  /** By peer, region and term: who got the vote. */
   readonly #votes = new Map<string, number>()
-  /** By store and region: highest term that others heard of. */
+  /** By peer and region: highest term that others heard of. */
   readonly #terms = new Map<string, number>()
   /** By store and transfer: what is being received. */
   readonly #transfers = new Map<string, SnapshotMeta>()
@@ -79,17 +88,20 @@ export class Invariants {
     }
   }
 
-  /** Of those that are up, and so can be asked, a quorum less those that are not has it on disk. */
+  /**
+   * Of those that are up, and so can be asked, a quorum less those that are not has it on disk, in
+   * one of the memberships that the region has had.
+   */
   #mustBeDurable(regionId: number, index: number, term: number): void {
-    let have = 0
-    for (const store of this.#stores) {
-      const raft = store.peer(regionId)?.raft
-      if (raft === undefined) have++
-      else if (raft.persistedIndex >= index && hasTerm(raft.termAt(index), term)) have++
+    const has = ({ id, storeId }: PeerMeta): boolean => {
+      const peer = this.#stores[storeId - 1]?.peer(regionId)
+      if (peer === undefined || peer.self.id !== id) return true
+      return peer.raft.persistedIndex >= index && hasTerm(peer.raft.termAt(index), term)
     }
+    const memberships = [...this.#memberships.get(regionId)!.values()]
     assert(
-      have * 2 > this.#stores.length,
-      `region ${regionId}: entry ${index} is committed with ${have} durable copies`,
+      memberships.some((region) => isQuorum(region, has)),
+      `region ${regionId}: entry ${index} is committed without a quorum of durable copies`,
     )
   }
 
@@ -97,7 +109,7 @@ export class Invariants {
   onSend({ regionId, from, to, message }: RaftEnvelope): void {
     const { type, term, reject } = message
     if (type === MessageType.RequestPreVote || type === MessageType.RequestPreVoteResponse) return
-    const place = `${from.storeId}/${regionId}`
+    const place = `${from.id}/${regionId}`
     this.#terms.set(place, Math.max(term, this.#terms.get(place) ?? 0))
     const granted = type === MessageType.RequestVoteResponse && !reject
     if (type !== MessageType.RequestVote && !granted) return
@@ -105,7 +117,7 @@ export class Invariants {
     const vote = this.#votes.get(`${place}/${term}`)
     assert(
       vote === undefined || vote === candidate,
-      `region ${regionId}: store ${from.storeId} votes for ${candidate} in term ${term}, and did for ${vote}`,
+      `region ${regionId}: peer ${from.id} votes for ${candidate} in term ${term}, and did for ${vote}`,
     )
     this.#votes.set(`${place}/${term}`, candidate)
   }
@@ -113,7 +125,10 @@ export class Invariants {
   /** Replicas that applied the same entries hold the same data, and a region that installs applies none. */
   onWritten(store: SimStore, results: readonly ApplyResult[]): void {
     for (const { regionId, appliedIndex } of results) {
-      const region = this.#mustBeNormal(store, regionId)
+      const { kind, region } = stateOf(store, regionId)
+      // The last thing that a replica applies may be its own removal.
+      const applies = kind === RegionStateKind.Normal || kind === RegionStateKind.Tombstone
+      assert(applies, `region ${regionId} of store ${store.id} applies while it installs`)
       this.#checkData(store, region, appliedIndex)
     }
   }
@@ -168,9 +183,7 @@ export class Invariants {
   }
 
   #mustBeNormal(store: SimStore, regionId: number): Region {
-    const stored = store.engine.get(ColumnFamily.Raft, regionStateKey(regionId))
-    assert(stored !== undefined, `region ${regionId} has a state`)
-    const { kind, region } = decodeRegionState(stored)
+    const { kind, region } = stateOf(store, regionId)
     assert(
       kind === RegionStateKind.Normal,
       `region ${regionId} of store ${store.id} is used while its data is being replaced`,
@@ -217,7 +230,8 @@ export class Invariants {
   }
 
   #checkPeer(peer: Peer): void {
-    const { raft } = peer
+    const { raft, region } = peer
+    if (region.peers.length > 0) this.#remember(region)
     assert(
       peer.appliedIndex <= raft.commitIndex && raft.commitIndex <= raft.lastIndex,
       `region ${peer.id}: applied ${peer.appliedIndex}, committed ${raft.commitIndex}, last ${raft.lastIndex}`,
@@ -235,6 +249,23 @@ export class Invariants {
     )
   }
 
+  /** There is one membership of each conf_ver. */
+  #remember(region: Region): void {
+    let known = this.#memberships.get(region.id)
+    if (known === undefined) {
+      known = new Map()
+      this.#memberships.set(region.id, known)
+    }
+    const { confVer } = region.epoch
+    const before = known.get(confVer)
+    if (before === undefined) known.set(confVer, region)
+    else if (before !== region) {
+      const [one, other] = [before, region].map(({ peers }) => JSON.stringify(peers))
+      assert(one === other, `region ${region.id} at conf_ver ${confVer}: ${one}, or ${other}`)
+      known.set(confVer, region)
+    }
+  }
+
   /** After a restart: what the engine holds was committed, and the log still has the rest. */
   checkRestart(store: SimStore): void {
     for (const peer of store.peers) {
@@ -243,7 +274,7 @@ export class Invariants {
         peer.appliedIndex <= highest,
         `region ${peer.id}: store ${store.id} applied ${peer.appliedIndex}, committed is ${highest}`,
       )
-      const term = this.#terms.get(`${store.id}/${peer.id}`) ?? 0
+      const term = this.#terms.get(`${peer.self.id}/${peer.id}`) ?? 0
       assert(
         peer.raft.term >= term,
         `region ${peer.id}: store ${store.id} forgot term ${term}, and is in ${peer.raft.term}`,
@@ -252,6 +283,19 @@ export class Invariants {
       else this.counts.resumedInstalls++
     }
   }
+}
+
+function stateOf(store: SimStore, regionId: number): RegionState {
+  const stored = store.engine.get(ColumnFamily.Raft, regionStateKey(regionId))
+  assert(stored !== undefined, `region ${regionId} has a state`)
+  return decodeRegionState(stored)
+}
+
+/** More than half of each half that votes. */
+function isQuorum({ peers }: Region, has: (peer: PeerMeta) => boolean): boolean {
+  const incoming = peers.filter(({ role }) => role === Voter || role === IncomingVoter)
+  const outgoing = peers.filter(({ role }) => role === Voter || role === DemotingVoter)
+  return [incoming, outgoing].every((half) => half.filter(has).length * 2 > half.length)
 }
 
 function hasTerm(found: number | string, term: number): boolean {

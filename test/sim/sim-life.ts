@@ -57,6 +57,8 @@ export class SimLife implements LinkHolder {
   #handler: StoreHandler | undefined = undefined
   #log: RaftLog | undefined = undefined
   #snapshots: Snapshots | undefined = undefined
+  /** Once the store takes messages. */
+  #replicas: Replicas | undefined = undefined
 
   constructor(store: SimStore) {
     this.store = store
@@ -125,12 +127,14 @@ export class SimLife implements LinkHolder {
       fs: store.faults,
       snapshotDir: SNAP_DIR,
     })
+    if (!fresh) regions.finishDestroying()
     const interrupted = fresh ? [] : await regions.resumeInstalls()
     const found = regions.loadRegions()
     const replicas = this.#openPorts(log, regions)
     for (const region of found) replicas.start(region, fresh)
     for (const install of interrupted) replicas.resume(install)
     log.flush()
+    this.#replicas = replicas
     this.#startClocks()
   }
 
@@ -244,7 +248,7 @@ export class SimLife implements LinkHolder {
   receive(envelopes: readonly RaftEnvelope[]): void {
     if (this.failed !== undefined) return
     for (const envelope of envelopes) {
-      this.router.send(envelope.regionId, { tag: PeerTag.Raft, envelope })
+      this.#replicas?.deliver(envelope, true)
     }
   }
 

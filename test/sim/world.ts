@@ -14,7 +14,7 @@ import {
   type RawResponse,
   type ResponseSink,
 } from '../../src/protocol/raw.ts'
-import { PeerRole, type Region } from '../../src/region/region.ts'
+import { PeerRole, peerOnStore, type Region } from '../../src/region/region.ts'
 import { defaultStoreConfig, type StoreConfig } from '../../src/store/config.ts'
 import { EventQueue } from './event-queue.ts'
 import { Invariants } from './invariants.ts'
@@ -25,6 +25,8 @@ import { SimStore } from './sim-store.ts'
 export interface WorldOptions {
   readonly seed?: number
   readonly stores?: number
+  /** Of each region at the beginning; default: one on every store. */
+  readonly replicas?: number
   readonly regions?: number
   readonly config?: Partial<StoreConfig>
   /** Local milliseconds of each store for a true one; 1 where nothing is said. */
@@ -101,13 +103,16 @@ export class World implements ResponseSink {
   /** Running, with everything that bootstrap gives; no leaders yet. */
   static async open(options: WorldOptions = {}): Promise<World> {
     const world = new World(options)
-    for (const store of world.stores) await store.bootstrap(world.regions)
+    for (const store of world.stores) {
+      const own = world.regions.filter((region) => peerOnStore(region, store.id) !== undefined)
+      await store.bootstrap(own)
+    }
     for (const store of world.stores) await store.start(true)
     return world
   }
 
   private constructor(options: WorldOptions) {
-    const { seed = 1, stores = 3, regions = 1 } = options
+    const { seed = 1, stores = 3, regions = 1, replicas = stores } = options
     this.random = seededRandom(seed)
     this.network = new SimNetwork(this.queue, this.random)
     this.network.onSend = (envelope) => this.invariants.onSend(envelope)
@@ -118,7 +123,9 @@ export class World implements ResponseSink {
       ...options.config,
     }
     const storeIds = Array.from({ length: stores }, (_, i) => i + 1)
-    for (let id = 1; id <= regions; id++) this.regions.push(regionOf(id, regions, storeIds))
+    for (let id = 1; id <= regions; id++) {
+      this.regions.push(regionOf(id, regions, storeIds, replicas))
+    }
     for (const id of storeIds) {
       this.stores.push(
         new SimStore({
@@ -232,7 +239,8 @@ export class World implements ResponseSink {
   send(kind: RawKind, regionId: number, storeId: number, fields: RequestFields = {}): Call {
     const region = this.region(regionId)
     const request = new RawRequest(kind, this, this.#tokenNext++)
-    const peer = region.peers.find((one) => one.storeId === storeId)
+    const here = this.store(storeId).peer(regionId)?.self
+    const peer = here ?? peerOnStore(region, storeId)
     Object.assign(request, {
       regionId,
       storeId,
@@ -350,7 +358,12 @@ export class World implements ResponseSink {
 }
 
 /** Regions cut the key space by first byte, at 'b', 'c', …; their first peers go round the stores. */
-function regionOf(id: number, regions: number, storeIds: readonly number[]): Region {
+function regionOf(
+  id: number,
+  regions: number,
+  storeIds: readonly number[],
+  replicas: number,
+): Region {
   const first = 'a'.charCodeAt(0)
   const turned = storeIds.map((_, i) => storeIds[(i + id - 1) % storeIds.length]!)
   return {
@@ -358,6 +371,8 @@ function regionOf(id: number, regions: number, storeIds: readonly number[]): Reg
     startKey: id === 1 ? Buffer.alloc(0) : Buffer.from([first + id - 1]),
     endKey: id === regions ? Buffer.alloc(0) : Buffer.from([first + id]),
     epoch: { confVer: 1, version: 1 },
-    peers: turned.map((storeId) => ({ id: id * 10 + storeId, storeId, role: PeerRole.Voter })),
+    peers: turned
+      .slice(0, replicas)
+      .map((storeId) => ({ id: id * 10 + storeId, storeId, role: PeerRole.Voter })),
   }
 }

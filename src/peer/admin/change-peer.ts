@@ -22,10 +22,10 @@ import {
   encodeAdminCommand,
 } from '../../command/admin.ts'
 import { decodeConfChange } from '../../raft/conf-change-codec.ts'
-import { ProgressState } from '../../raft/tracker/progress.ts'
 import { ConfChangeTransition, type ConfChangeV2, type Entry } from '../../raft/types.ts'
 import { changePeers, type PeerChange, removedPeers } from '../../region/change-peers.ts'
-import { type Peer as PeerMeta, PeerRole, peerById, type Region } from '../../region/region.ts'
+import { PeerRole, peerById, type Region } from '../../region/region.ts'
+import { isHealthy } from '../health.ts'
 import { abandonSnapshots } from '../on-snapshot.ts'
 import type { Peer } from '../peer.ts'
 import { reportRegion } from '../report.ts'
@@ -96,20 +96,6 @@ function refuseQuorum(peer: Peer, next: Region, nowMs: number): string | undefin
     }
   }
   return undefined
-}
-
-function isHealthy(peer: Peer, other: PeerMeta, nowMs: number): boolean {
-  if (other.id === peer.self.id) return true
-  const { raftBaseTickIntervalMs, raftElectionTimeoutTicks } = peer.ports.config
-  const heardMs = peer.heardMs.get(other.id)
-  const progress = peer.raft.progressOf(other.id)
-  if (heardMs === undefined || progress === undefined) return false
-  const silentMs = nowMs - heardMs
-  return (
-    silentMs <= raftBaseTickIntervalMs * raftElectionTimeoutTicks * 2 &&
-    progress.state !== ProgressState.Snapshot &&
-    progress.match + 1 >= peer.raft.firstIndex
-  )
 }
 
 /** Committed, and handed to apply with the entries around it. */

@@ -57,6 +57,7 @@ function viewOf(peer: Peer): LogGcView {
     persisted: raft.persistedIndex,
     replicated,
     snapshot,
+    late: peer.source.late,
     bytes: peer.logGc.bytes,
   }
 }

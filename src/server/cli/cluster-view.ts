@@ -53,7 +53,10 @@ export async function allRegions(pd: PdClient): Promise<RegionInfo[]> {
   }
 }
 
-export function conditionOf(store: StoreMeta, view: Omit<ClusterView, 'regions' | 'stores'>) {
+export function conditionOf(
+  store: StoreMeta,
+  view: Pick<ClusterView, 'settings' | 'nowMs'>,
+): StoreCondition {
   return storeCondition(store, heartbeatAgeMs(store, view.nowMs), view.settings.maxStoreDownMs)
 }
 
@@ -64,15 +67,16 @@ export function heartbeatAgeMs(store: StoreMeta, nowMs: number): number {
 /**
  * One sentence for each thing that is not as it should be; none = healthy. Peers that are catching
  * up are no problem: they are there, and what PD knows of them is up to a minute old. Neither are
- * learners, which come and go with every replacement.
+ * learners, which come and go with every replacement, nor silent stores that nothing is on any more.
  */
 export function findProblems(view: ClusterView): string[] {
   const problems: string[] = []
   const conditions = new Map<StoreId, StoreCondition>()
+  const inUse = new Set(view.regions.flatMap(({ region }) => region.peers.map((p) => p.storeId)))
   for (const store of view.stores) {
     const condition = conditionOf(store, view)
     conditions.set(store.id, condition)
-    if (condition === 'disconnected' || condition === 'down') {
+    if ((condition === 'disconnected' || condition === 'down') && inUse.has(store.id)) {
       problems.push(silentStore(store, view.nowMs))
     }
   }
@@ -83,6 +87,11 @@ export function findProblems(view: ClusterView): string[] {
   }
   addGaps(view.regions, problems)
   return problems
+}
+
+export function countSilentStores(view: ClusterView): number {
+  const conditions = view.stores.map((store) => conditionOf(store, view))
+  return conditions.filter((each) => each === 'disconnected' || each === 'down').length
 }
 
 function silentStore(store: StoreMeta, nowMs: number): string {

@@ -3,7 +3,13 @@ import type { PdAdmin } from '../../pd/admin-port.ts'
 import type { PdClient } from '../../pd/port.ts'
 import { isGone } from '../../pd/store-condition.ts'
 import type { CliIo } from '../cli/cli-io.ts'
-import { countRegions, findProblems, type RegionCounts, viewCluster } from '../cli/cluster-view.ts'
+import {
+  countRegions,
+  countSilentStores,
+  findProblems,
+  type RegionCounts,
+  viewCluster,
+} from '../cli/cluster-view.ts'
 import { print } from '../cli/output.ts'
 import { formatCount } from '../cli/progress.ts'
 import { EXIT_FAILED } from '../cli/run.ts'
@@ -20,13 +26,14 @@ export async function printHealth(
   const counts = countRegions(view)
   const catchingUp = view.regions.reduce((sum, info) => sum + info.pendingPeers.length, 0)
   const stores = view.stores.filter((store) => !isGone(store))
-  const sizes = { stores: stores.length, regions: view.regions.length }
+  const silentStores = countSilentStores(view)
+  const sizes = { stores: stores.length, silentStores, regions: view.regions.length }
   if (options.write === 'json') {
     const report = { healthy: problems.length === 0, ...sizes, catchingUp, ...counts, problems }
     await print(io.stdout, `${JSON.stringify(report, null, 2)}\n`)
   } else if (problems.length === 0) {
     const size = `${formatCount(sizes.regions, 'region')} on ${formatCount(sizes.stores, 'store')}`
-    await print(io.stdout, `healthy: ${size}${remarks(counts, catchingUp)}\n`)
+    await print(io.stdout, `healthy: ${size}${remarks(counts, catchingUp, silentStores)}\n`)
   } else {
     const lines = problems.map((problem) => `unhealthy: ${problem}\n`).join('')
     await print(io.stdout, `${lines}${summary(sizes.regions, counts)}\n`)
@@ -35,8 +42,13 @@ export async function printHealth(
 }
 
 /** What is going on in a cluster that is well. */
-function remarks({ learners, leavingPeers }: RegionCounts, catchingUp: number): string {
+function remarks(
+  { learners, leavingPeers }: RegionCounts,
+  catchingUp: number,
+  silentStores: number,
+): string {
   const notes: string[] = []
+  if (silentStores > 0) notes.push(`${formatCount(silentStores, 'empty store')} silent`)
   if (catchingUp > 0) notes.push(`${formatCount(catchingUp, 'replica')} catching up`)
   if (learners > 0) notes.push(`${formatCount(learners, 'region')} with a learner`)
   if (leavingPeers > 0) notes.push(`${formatCount(leavingPeers, 'region')} leaving a store`)

@@ -84,6 +84,26 @@ describe('region', () => {
     expect(io.exitCode).toBe(0)
   })
 
+  test('show: how far snapshots are', async () => {
+    const MIB = 1024 * 1024
+    const progress = [
+      { phase: 'send', storeId: 3, bytes: 12 * MIB, bytesTotal: 256 * MIB },
+      { phase: 'build', bytes: 0, bytesTotal: 0 },
+    ]
+    io.pages.set('http://status-1:20180/region/100', {
+      snapshot: { source: 'ready', install: 'none', progress },
+    })
+    // A store of an earlier version.
+    io.pages.set('http://status-3:20180/region/100', {
+      snapshot: { source: 'idle', install: 'ingesting' },
+    })
+    await run('region', 'show', '100')
+    expect(io.stdout.text).toContain(
+      'snapshot for others: ready, send to store 3: 12.0 of 256.0 MiB, build',
+    )
+    expect(io.stdout.text).toContain('snapshot of its own: ingesting')
+  })
+
   test('by-key', async () => {
     await run('region', 'by-key', '7a', '--hex', '-w', 'json')
     const region = JSON.parse(io.stdout.text)
@@ -138,6 +158,17 @@ describe('health', () => {
       expect.stringMatching(/region 100: peer 103 is on store 3, which is disconnected/),
       expect.stringMatching(/region 104: peer 107 is on store 3, which is disconnected/),
       'of 2 regions: 1 without a leader',
+    ])
+  })
+
+  test('a silent store that nothing is on is no trouble', async () => {
+    cluster.pdFrozen = cluster.infos()
+    cluster.addresses.set(9, 'store-9:20160')
+    changes.set(9, { lastHeartbeatMs: Date.now() - 31_000 })
+    await run('health')
+    expect([io.exitCode, io.stdout.text]).toEqual([
+      0,
+      'healthy: 2 regions on 4 stores, 1 empty store silent\n',
     ])
   })
 
