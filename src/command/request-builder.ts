@@ -12,7 +12,7 @@
  */
 import { assert } from '../base/assert.ts'
 import { EMPTY_BYTES, writeU64LE } from '../base/bytes.ts'
-import { ENTRY_BYTES_MAX, KEY_BYTES_MAX, MIB } from '../base/limits.ts'
+import { ENTRY_BYTES_MAX, KEY_BYTES_MAX, KIB, MIB } from '../base/limits.ts'
 import { DATA_PREFIX } from '../region/keys.ts'
 import { USER_COLUMN_FAMILY_MAX } from './column-family.ts'
 import {
@@ -38,6 +38,7 @@ const BATCH_BYTES_MAX = MIB
 /** Operations above which a batch is full: bounds the time that one entry takes to apply. */
 const BATCH_OPS_MAX = 256
 const CAPACITY_START = 512
+const POOLED_BYTES = 4 * KIB
 /** Unused part of its memory that an entry may keep alive, as a divisor of the capacity. */
 const SLACK_DIVISOR = 4
 
@@ -90,7 +91,7 @@ export class RequestBuilder {
 
   begin(epochVersion: number): void {
     assert(this.#length === 0, 'a builder is taken before it begins anew')
-    this.#memory = Buffer.allocUnsafe(this.#sizeHint)
+    this.#memory = allocate(this.#sizeHint)
     this.#memory[0] = CommandKind.Data
     this.#memory[1] = DATA_FORMAT
     writeU64LE(this.#memory, epochVersion, EPOCH_VERSION_AT)
@@ -130,7 +131,7 @@ export class RequestBuilder {
     this.#sizeHint = Math.max(CAPACITY_START, length + (length >> 3))
     if (memory.length - length <= memory.length / SLACK_DIVISOR) return memory.subarray(0, length)
     // The entry outlives this round in the log cache: a copy now is cheaper than the waste later.
-    const exact = Buffer.allocUnsafe(length)
+    const exact = allocate(length)
     memory.copy(exact, 0, 0, length)
     return exact
   }
@@ -155,8 +156,16 @@ export class RequestBuilder {
   }
 
   #grow(wanted: number): void {
-    const larger = Buffer.allocUnsafe(Math.max(wanted, this.#memory.length * 2))
+    const larger = allocate(Math.max(wanted, this.#memory.length * 2))
     this.#memory.copy(larger, 0, 0, this.#length)
     this.#memory = larger
   }
+}
+
+/**
+ * From Node's pool only what is small: an entry that stays keeps its whole slab alive, and those of
+ * later versions have 64 KiB instead of 8.
+ */
+function allocate(bytes: number): Buffer {
+  return bytes < POOLED_BYTES ? Buffer.allocUnsafe(bytes) : Buffer.allocUnsafeSlow(bytes)
 }

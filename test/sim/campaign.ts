@@ -138,7 +138,7 @@ export class Faults {
   }
 
   /** `storm`: stores are away and die in the middle of what they get then, again and again. */
-  constructor(world: World, random: Random, storm: boolean) {
+  constructor(world: World, random: Random, storm = false) {
     this.#storm = storm
     this.#world = world
     if (storm) world.onInstall = (store) => this.#trap(store)
