@@ -42,13 +42,17 @@ const message = fc.record({
   requestSnapshot: id,
   context: bytes,
 }) as fc.Arbitrary<Message>
-const anyEnvelope: fc.Arbitrary<RaftEnvelope> = fc.record({
+const plainEnvelope: fc.Arbitrary<RaftEnvelope> = fc.record({
   regionId: id,
   from: peer,
   to: peer,
   epoch: fc.record({ confVer: id, version: id }),
   message,
 })
+const anyEnvelope = fc.oneof(
+  plainEnvelope,
+  plainEnvelope.map((envelope) => ({ ...envelope, tombstone: true })),
+)
 
 function payloadOf(envelopes: RaftEnvelope[]): Buffer {
   return encodeFrame(envelopes, 0, envelopes.length).subarray(FRAME_HEADER_BYTES)
