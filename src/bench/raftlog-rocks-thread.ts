@@ -62,7 +62,8 @@ export class RocksThreadLog implements LoadedLog {
       const at = this.#item(regionId, index, data.length)
       this.#round.set(data, at)
     }
-    this.#round.fill(0, this.#item(regionId, 0, STATE_BYTES), this.#length)
+    const state = this.#item(regionId, 0, STATE_BYTES)
+    this.#round.fill(0, state, this.#length)
     this.#regions.push(regionId)
   }
 
