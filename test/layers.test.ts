@@ -49,7 +49,7 @@ const IMPURE =
   /\b(Date\.|new Date|Math\.random|setTimeout|setInterval|setImmediate|queueMicrotask|Promise\b|async |await |process\.)/
 
 /** Stands for a thread pool, so it has the pool's asynchronous close. */
-const MAY_WAIT = ['apply/inline-client.ts', 'apply/port.ts']
+const MAY_WAIT = ['apply/port.ts']
 
 const LINES_MAX = 500
 

@@ -1,6 +1,6 @@
 /**
  * Apply as its callers see it: committed entries go in, results come back, per region in order.
- * The apply pool runs in worker threads; a simulator runs the same FSMs inline.
+ * The apply pool runs in worker threads; a simulator runs the same code in virtual time.
  *
  * INVARIANTS
  * - A region's tasks are applied by one worker, in the order of the calls.

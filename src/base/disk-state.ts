@@ -15,10 +15,3 @@ export interface DiskView {
   /** Of another store, as it last told. */
   of(storeId: StoreId): DiskState
 }
-
-/** For those that never run out. */
-export const ROOMY_DISKS: DiskView = Object.freeze({
-  tight: false,
-  own: 'normal',
-  of: (): DiskState => 'normal',
-})

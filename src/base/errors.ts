@@ -2,8 +2,6 @@
  * Operating errors: what callers can meet and act on. Every error that crosses the public API is a
  * PolyraftError with one of these codes; inside the store a refused request is a RegionError value.
  */
-import type { PeerId, StoreId } from './ids.ts'
-
 export type ErrorCode =
   | 'NotLeader'
   | 'RegionNotFound'
@@ -88,12 +86,6 @@ export function isOperatingError(error: unknown): boolean {
   const code = systemErrorCode(error)
   // Those are wrong calls of Node's functions.
   return code !== undefined && !code.startsWith('ERR_')
-}
-
-/** Where a peer lives, as errors tell it. */
-export interface PeerHint {
-  readonly id: PeerId
-  readonly storeId: StoreId
 }
 
 /** Message of anything thrown, for one-line reports. */

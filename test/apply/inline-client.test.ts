@@ -1,10 +1,10 @@
 import fc from 'fast-check'
 import { beforeEach, describe, expect, it } from 'vitest'
-import { InlineApplyClient } from '../../src/apply/inline-client.ts'
 import { type ApplyLimits, DEFAULT_APPLY_LIMITS } from '../../src/apply/limits.ts'
 import type { ApplyResult } from '../../src/apply/port.ts'
 import type { Entry } from '../../src/raft/types.ts'
 import { INITIAL_APPLY_STATE } from '../../src/region/state.ts'
+import { InlineApplyClient } from './inline-client.ts'
 import { bulk, command, entry, FakeEngine, ManualClock, region } from './support.ts'
 
 let engine: FakeEngine

@@ -1,6 +1,5 @@
 /** A peer alone, with everything around it in the test's hands. */
 import type { ApplyClient, ApplyResult, ApplyTask } from '../../src/apply/port.ts'
-import { ROOMY_DISKS } from '../../src/base/disk-state.ts'
 import { silentLogger } from '../../src/base/logger.ts'
 import { type PeerMessage, PeerTag } from '../../src/peer/messages.ts'
 import { PeerMetrics } from '../../src/peer/metrics.ts'
@@ -20,6 +19,7 @@ import {
 } from '../../src/region/state.ts'
 import { defaultStoreConfig } from '../../src/store/config.ts'
 import type { RaftEnvelope } from '../../src/transport/port.ts'
+import { ROOMY_DISKS } from '../roomy-disks.ts'
 
 export const REGION_ID = 7
 

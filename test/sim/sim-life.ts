@@ -3,7 +3,6 @@
  * world's clock, network, threads and disk behind the ports.
  */
 import { assert } from '../../src/base/assert.ts'
-import { ROOMY_DISKS } from '../../src/base/disk-state.ts'
 import { systemErrorCode } from '../../src/base/errors.ts'
 import { silentLogger } from '../../src/base/logger.ts'
 import type { Poller } from '../../src/batch-system/poller.ts'
@@ -30,6 +29,7 @@ import {
 import { StoreRegions } from '../../src/store/store-regions.ts'
 import type { RaftEnvelope, Transport } from '../../src/transport/port.ts'
 import { receiveTransfer } from '../../src/transport/snapshot-transfer.ts'
+import { ROOMY_DISKS } from '../roomy-disks.ts'
 import { SimApply } from './sim-apply.ts'
 import { SimEngine } from './sim-engine.ts'
 import { SimSnapCalls } from './sim-snap-calls.ts'

@@ -12,22 +12,15 @@ import { openRaftLog } from '../../src/raftlog/open.ts'
 import type { RaftLog } from '../../src/raftlog/port.ts'
 import { applyStateKey, dataEndKey, dataKey, regionStateKey } from '../../src/region/keys.ts'
 import { PeerRole, peerOnStore } from '../../src/region/region.ts'
-import {
-  decodeApplyState,
-  encodeRegionState,
-  RegionStateKind,
-  type Tombstone,
-} from '../../src/region/state.ts'
-import { SnapshotBuilder } from '../../src/snap/builder.ts'
+import { encodeRegionState, RegionStateKind, type Tombstone } from '../../src/region/state.ts'
 import { buryReplica } from '../../src/snap/bury.ts'
-import { removeSnapshot } from '../../src/snap/files.ts'
-import { type SnapshotMeta, snapshotName } from '../../src/snap/format.ts'
+import type { SnapshotMeta } from '../../src/snap/format.ts'
 import { SnapshotInstaller } from '../../src/snap/installer.ts'
 import { loadRegionStates } from '../../src/store/bootstrap.ts'
 import { defaultStoreConfig } from '../../src/store/config.ts'
-import { carry } from '../snap/support.ts'
 import { FORGETFUL, StoreHarness } from './harness.ts'
 import { Members } from './members.ts'
+import { receivedSet } from './received-set.ts'
 
 let harness: StoreHarness | undefined
 
@@ -193,25 +186,6 @@ describe('a stop of a replica that has no data yet', () => {
   })
 })
 
-/** A received set in the snapshot directory of store 4, of what store 1 holds. */
-async function carriedSet(): Promise<SnapshotMeta> {
-  const engine = await openRocksDb({ dir: `${harness!.storeDir(1)}/kv` })
-  const dir = `${harness!.storeDir(4)}/snap`
-  try {
-    const { region } = loadRegionStates(engine)[0]!
-    const applied = decodeApplyState(engine.get(ColumnFamily.Raft, applyStateKey(region.id))!)
-    const pin = { region, index: applied.appliedIndex, term: applied.appliedTerm }
-    const builder = new SnapshotBuilder({ engine, fs: nodeFileSystem, dir, pin })
-    let meta = await builder.step()
-    while (meta === undefined) meta = await builder.step()
-    carry(nodeFileSystem, meta, { fs: nodeFileSystem, dir }, { dir }).finish()
-    removeSnapshot(nodeFileSystem, dir, snapshotName('gen', meta))
-    return meta
-  } finally {
-    await engine.close()
-  }
-}
-
 /**
  * A new replica on store 4 that has got as far as `at` leaves it; store 4 runs again at the end, and
  * the others do.
@@ -234,7 +208,7 @@ async function interruptFirstInstall(
     engine.deleteRange(ColumnFamily.Default, dataKey(Buffer.alloc(0)), dataEndKey(Buffer.alloc(0)))
   })
   await logOf(4, (log) => log.remove(members.regionId))
-  const meta = await carriedSet()
+  const meta = await receivedSet(harness!.storeDir(1), `${harness!.storeDir(4)}/snap`)
   const engine = await openRocksDb({ dir: `${harness!.storeDir(4)}/kv` })
   try {
     const dir = `${harness!.storeDir(4)}/snap`

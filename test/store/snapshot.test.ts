@@ -6,15 +6,10 @@ import { silentLogger } from '../../src/base/logger.ts'
 import { ColumnFamily } from '../../src/engine/port.ts'
 import { openRocksDb } from '../../src/engine/rocksdb-engine.ts'
 import { nodeFileSystem } from '../../src/env/node-fs.ts'
-import { applyStateKey, dataKey } from '../../src/region/keys.ts'
-import { decodeApplyState } from '../../src/region/state.ts'
-import { SnapshotBuilder } from '../../src/snap/builder.ts'
-import { removeSnapshot } from '../../src/snap/files.ts'
-import { type SnapshotMeta, snapshotName } from '../../src/snap/format.ts'
+import { dataKey } from '../../src/region/keys.ts'
 import { SnapshotInstaller } from '../../src/snap/installer.ts'
-import { loadRegionStates } from '../../src/store/bootstrap.ts'
-import { carry } from '../snap/support.ts'
 import { dataOf, FORGETFUL, keyOf, StoreHarness } from './harness.ts'
+import { receivedSet } from './received-set.ts'
 
 let harness: StoreHarness | undefined
 
@@ -117,7 +112,7 @@ async function interrupt(
   await compactedPast(1, lasts)
   await harness.stopStore(1)
   const dir = join(harness.storeDir(3), 'snap')
-  const made = await snapshotOf(1, dir)
+  const made = await receivedSet(harness!.storeDir(1), dir)
   const engine = await openRocksDb({ dir: join(harness.storeDir(3), 'kv') })
   try {
     const installer = new SnapshotInstaller(engine, nodeFileSystem, dir, made)
@@ -136,24 +131,6 @@ async function interrupt(
 
 const KEYS = 3000
 const VALUE_BYTES = 1000
-
-/** A received set in `dir`, of the only region as the stopped store has it. */
-async function snapshotOf(number: number, dir: string): Promise<SnapshotMeta> {
-  const engine = await openRocksDb({ dir: join(harness!.storeDir(number), 'kv') })
-  try {
-    const { region } = loadRegionStates(engine)[0]!
-    const applied = decodeApplyState(engine.get(ColumnFamily.Raft, applyStateKey(region.id))!)
-    const pin = { region, index: applied.appliedIndex, term: applied.appliedTerm }
-    const builder = new SnapshotBuilder({ engine, fs: nodeFileSystem, dir, pin })
-    let meta = await builder.step()
-    while (meta === undefined) meta = await builder.step()
-    carry(nodeFileSystem, meta, { fs: nodeFileSystem, dir }, { dir }).finish()
-    removeSnapshot(nodeFileSystem, dir, snapshotName('gen', meta))
-    return meta
-  } finally {
-    await engine.close()
-  }
-}
 
 describe('a crash during an installation', () => {
   const phases: [string, (installer: SnapshotInstaller, files: string[]) => void][] = [

@@ -1,5 +1,4 @@
 import { beforeEach, describe, expect, it } from 'vitest'
-import { InlineApplyClient } from '../../../src/apply/inline-client.ts'
 import type { ApplyResult, SnapshotPinned } from '../../../src/apply/port.ts'
 import { AdminKind, encodeAdminCommand } from '../../../src/command/admin.ts'
 import { ColumnFamily } from '../../../src/engine/port.ts'
@@ -14,6 +13,7 @@ import {
   type RegionState,
   RegionStateKind,
 } from '../../../src/region/state.ts'
+import { InlineApplyClient } from '../inline-client.ts'
 import { entry, FakeEngine, ManualClock, region } from '../support.ts'
 
 let engine: FakeEngine

@@ -1,8 +1,8 @@
 import { beforeEach, describe, expect, it } from 'vitest'
-import { InlineApplyClient } from '../../../src/apply/inline-client.ts'
 import type { ApplyResult } from '../../../src/apply/port.ts'
 import { AdminKind, encodeAdminCommand } from '../../../src/command/admin.ts'
 import { INITIAL_APPLY_STATE } from '../../../src/region/state.ts'
+import { InlineApplyClient } from '../inline-client.ts'
 import { entry, FakeEngine, ManualClock, region } from '../support.ts'
 
 let engine: FakeEngine

@@ -1,20 +1,27 @@
 /**
- * Apply on the caller's thread, for simulators, tests and stores without workers: the same core as
- * a worker's, in a world without threads.
+ * Apply on the caller's thread, for tests: the same core as a worker's, in a
+ * world without threads.
  *
  * Either flush() applies all that is queued and tells the results before it returns, or (with
- * `pumped`) nothing happens until pump(): a simulator then decides when this "thread" runs.
+ * `pumped`) nothing happens until pump(): the test then decides when this "thread" runs.
  */
-import { assert } from '../base/assert.ts'
-import type { Clock } from '../base/clock.ts'
-import { PolyraftError } from '../base/errors.ts'
-import type { RegionId, StoreId } from '../base/ids.ts'
-import type { KvEngine } from '../engine/port.ts'
-import type { Region } from '../region/region.ts'
-import type { ApplyState } from '../region/state.ts'
-import { ApplyRunner } from './apply-runner.ts'
-import type { ApplyLimits } from './limits.ts'
-import type { ApplyClient, ApplyEvents, ApplyResult, ApplyTask, SnapshotPinned } from './port.ts'
+
+import { ApplyRunner } from '../../src/apply/apply-runner.ts'
+import type { ApplyLimits } from '../../src/apply/limits.ts'
+import type {
+  ApplyClient,
+  ApplyEvents,
+  ApplyResult,
+  ApplyTask,
+  SnapshotPinned,
+} from '../../src/apply/port.ts'
+import { assert } from '../../src/base/assert.ts'
+import type { Clock } from '../../src/base/clock.ts'
+import { PolyraftError } from '../../src/base/errors.ts'
+import type { RegionId, StoreId } from '../../src/base/ids.ts'
+import type { KvEngine } from '../../src/engine/port.ts'
+import type { Region } from '../../src/region/region.ts'
+import type { ApplyState } from '../../src/region/state.ts'
 
 export interface InlineApplyOptions {
   readonly storeId: StoreId
