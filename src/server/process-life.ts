@@ -6,6 +6,7 @@
 import { logVerbosity, setLogVerbosity } from '@grpc/grpc-js'
 import { errorMessage, isOperatingError } from '../base/errors.ts'
 import type { Logger } from '../base/logger.ts'
+import { giveHeapRoom } from './heap-room.ts'
 import { reportError } from './report.ts'
 
 export interface Service {
@@ -22,6 +23,7 @@ export async function runProcess(
 ): Promise<void> {
   // Its own lines on standard error would stand beside ours, which say what to do.
   setLogVerbosity(logVerbosity.NONE)
+  giveHeapRoom()
   const life = new ProcessLife(logger)
   life.listen()
   const service = start((error) => life.onFatal(error), life.stopped)

@@ -60,6 +60,8 @@ async function run(suite: string, args: string[], flags: BenchFlags, command: Co
       exitCode: 2,
     })
   }
+  const { giveHeapRoom } = await import('../heap-room.ts')
+  giveHeapRoom()
   const module = await load!()
   await module.run({ json: flags.json === true, seconds: flags.seconds, args })
 }

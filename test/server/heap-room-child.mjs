@@ -1,0 +1,28 @@
+/** Counts the markings of a heap through which 512 MiB of short-lived buffers pass: argv[2] = 'room' or 'none'. */
+import { constants, PerformanceObserver } from 'node:perf_hooks'
+import { setTimeout as sleep, setImmediate as turn } from 'node:timers/promises'
+import { giveHeapRoom } from '../../dist/server/heap-room.js'
+
+if (process.argv[2] === 'room') giveHeapRoom()
+
+let markings = 0
+let begun = Number.POSITIVE_INFINITY
+new PerformanceObserver((list) => {
+  for (const { detail, startTime } of list.getEntries()) {
+    if (startTime >= begun && detail.kind === constants.NODE_PERFORMANCE_GC_MAJOR) markings++
+  }
+}).observe({ entryTypes: ['gc'] })
+
+// What a store holds beside: V8's room goes by the size of the old heap.
+const held = Array.from({ length: 100_000 }, (_, i) => ({ index: i, text: `entry ${i}` }))
+globalThis.gc()
+begun = performance.now()
+for (let round = 0; round < 1024; round++) {
+  for (let i = 0; i < 32; i++) Buffer.allocUnsafeSlow(16_384)
+  // Objects of a round: they fill the new space, and so bring about scavenges.
+  Array.from({ length: 512 }, (_, i) => ({ index: i, round }))
+  await turn()
+}
+// The observer hears of the last ones a turn later.
+await sleep(10)
+process.stdout.write(JSON.stringify({ markings, held: held.length }))

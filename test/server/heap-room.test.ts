@@ -1,0 +1,25 @@
+import { execFile } from 'node:child_process'
+import { promisify } from 'node:util'
+import { expect, test } from 'vitest'
+import { growthPercent } from '../../src/server/heap-room.ts'
+
+const MIB = 1024 * 1024
+const child = new URL('./heap-room-child.mjs', import.meta.url).pathname
+
+async function markings(mode: 'room' | 'none'): Promise<number> {
+  const run = promisify(execFile)(process.execPath, ['--expose-gc', child, mode])
+  return JSON.parse((await run).stdout).markings
+}
+
+test('a small heap gets 48 MiB of room, a large one a fifth of its size', () => {
+  expect(growthPercent(16 * MIB)).toBe(300)
+  expect(growthPercent(48 * MIB)).toBe(100)
+  expect(growthPercent(1024 * MIB)).toBe(20)
+})
+
+// From version 12 on V8 gives buffers 64 MiB of their own, which a round of scavenges stays below.
+const v8 = Number.parseInt(process.versions.v8, 10)
+test.runIf(v8 < 12)('buffers that die young start no marking, as they would', async () => {
+  expect(await markings('none')).toBeGreaterThan(0)
+  expect(await markings('room')).toBe(0)
+})
