@@ -9,25 +9,40 @@
  *
  * The flag holds for the whole process and all its threads, which is why only our own processes set it.
  */
-import { getHeapStatistics, setFlagsFromString } from 'node:v8'
+import { getHeapSpaceStatistics, setFlagsFromString } from 'node:v8'
 
 const ROOM = 48 * 1024 * 1024
 /** About what V8 gives a large heap under load by itself. */
 const LEAST_PERCENT = 20
-/** V8 reads the flag after each marking; heaps grow slowly beside this. */
+/**
+ * V8 reads the flag after each marking, and counts from what was left then. Before it, what died old is
+ * still there: the least size of the last minute is nearer to what will be left.
+ */
 const ADJUST_MS = 10_000
+const SIZES_KEPT = 6
 
-/** The growth, in percent of a heap of this many bytes, that leaves it the room. */
-export function growthPercent(heapBytes: number): number {
-  return Math.max(LEAST_PERCENT, Math.ceil((ROOM / heapBytes) * 100))
+/** The growth, in percent of an old generation of this many bytes, that leaves it the room. */
+export function growthPercent(oldBytes: number): number {
+  return Math.max(LEAST_PERCENT, Math.ceil((ROOM / oldBytes) * 100))
 }
 
 /** From now on until the process ends. */
 export function giveHeapRoom(): void {
+  const sizes: number[] = []
   const adjust = () => {
-    const percent = growthPercent(getHeapStatistics().used_heap_size)
-    setFlagsFromString(`--heap-growing-percent=${percent}`)
+    sizes.push(oldGenerationBytes())
+    if (sizes.length > SIZES_KEPT) sizes.shift()
+    setFlagsFromString(`--heap-growing-percent=${growthPercent(Math.min(...sizes))}`)
   }
   adjust()
   setInterval(adjust, ADJUST_MS).unref()
+}
+
+function oldGenerationBytes(): number {
+  let bytes = 0
+  for (const space of getHeapSpaceStatistics()) {
+    // What is young is mostly garbage, and no part of what growth is counted from.
+    if (!space.space_name.startsWith('new_')) bytes += space.space_used_size
+  }
+  return bytes
 }
