@@ -92,10 +92,10 @@ function applyAdmin(fsm: ApplyFsm, command: AdminCommand): void {
 function mustContinue(fsm: ApplyFsm, { index, term }: Entry): void {
   assert(
     index === fsm.appliedIndex + 1,
-    `region ${fsm.id}: entry ${index} comes behind applied ${fsm.appliedIndex}, with a gap`,
+    () => `region ${fsm.id}: entry ${index} comes behind applied ${fsm.appliedIndex}, with a gap`,
   )
   assert(
     term >= fsm.appliedTerm,
-    `region ${fsm.id}: entry ${index} is of term ${term}, behind term ${fsm.appliedTerm}`,
+    () => `region ${fsm.id}: entry ${index} is of term ${term}, behind term ${fsm.appliedTerm}`,
   )
 }

@@ -156,7 +156,10 @@ export class ApplyRunner implements PollHandler<ApplyFsm, never> {
 
   #mustFind(regionId: RegionId): ApplyFsm {
     const fsm = this.#fsms.get(regionId)
-    assert(fsm !== undefined, `region ${regionId} is registered with apply before it has work`)
+    assert(
+      fsm !== undefined,
+      () => `region ${regionId} is registered with apply before it has work`,
+    )
     return fsm
   }
 
@@ -165,7 +168,10 @@ export class ApplyRunner implements PollHandler<ApplyFsm, never> {
     for (let m = fsm.mailbox.take(); m !== undefined; m = fsm.mailbox.take()) {
       switch (m.kind) {
         case 'apply':
-          assert(fsm.region !== undefined, `region ${fsm.id} is not destroyed when it has work`)
+          assert(
+            fsm.region !== undefined,
+            () => `region ${fsm.id} is not destroyed when it has work`,
+          )
           fsm.task = m.task
           fsm.position = 0
           return true

@@ -3,8 +3,10 @@ export class AssertionError extends Error {
   override readonly name = 'AssertionError'
 }
 
-export function assert(condition: unknown, message: string): asserts condition {
-  if (!condition) throw new AssertionError(message)
+/** On hot paths a message with figures is a function: built each time, it would cost more than the check. */
+export function assert(condition: unknown, message: string | (() => string)): asserts condition {
+  if (condition) return
+  throw new AssertionError(typeof message === 'string' ? message : message())
 }
 
 /** Ends a switch over a discriminated union: the compiler proves that nothing is left. */

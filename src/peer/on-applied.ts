@@ -18,7 +18,8 @@ export function onApplied(peer: Peer, result: ApplyResult): void {
   if (peer.install !== undefined || appliedIndex < peer.snapshotIndex) return
   assert(
     appliedIndex >= peer.appliedIndex && appliedIndex <= peer.raft.commitIndex,
-    `region ${peer.id}: applied went from ${peer.appliedIndex} to ${appliedIndex}, committed is ${peer.raft.commitIndex}`,
+    () =>
+      `region ${peer.id}: applied went from ${peer.appliedIndex} to ${appliedIndex}, committed is ${peer.raft.commitIndex}`,
   )
   peer.ports.metrics.appliedEntries += appliedIndex - peer.appliedIndex
   peer.appliedIndex = appliedIndex

@@ -70,7 +70,7 @@ export class PersistQueue {
   }
 
   #mustRise(number: ReadyNumber): void {
-    assert(number > this.#lastNumber, `ready ${number} came after ready ${this.#lastNumber}`)
+    assert(number > this.#lastNumber, () => `ready ${number} came after ready ${this.#lastNumber}`)
     this.#lastNumber = number
   }
 }

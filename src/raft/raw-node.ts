@@ -276,7 +276,7 @@ export class RawNode {
   /** Ready `number` and all before it are durable. */
   onPersistReady(number: ReadyNumber): void {
     this.#mustBeAdvanced()
-    assert(number <= this.#readyNumber, `ready ${number} was never taken`)
+    assert(number <= this.#readyNumber, () => `ready ${number} was never taken`)
     const raft = this.#raft
     const persisted = raft.log.onPersisted(number)
     if (persisted === undefined) return

@@ -159,7 +159,7 @@ export class EntryIndex {
 
   #slot(index: LogIndex): number {
     const position = index - this.#first
-    assert(position >= 0 && position < this.#count, `entry ${index} is in the index`)
+    assert(position >= 0 && position < this.#count, () => `entry ${index} is in the index`)
     return (this.#head + position) & this.#mask
   }
 
@@ -169,7 +169,7 @@ export class EntryIndex {
   }
 
   #runAt(index: LogIndex): Run {
-    assert(index >= this.#first && index <= this.last, `entry ${index} is in the index`)
+    assert(index >= this.#first && index <= this.last, () => `entry ${index} is in the index`)
     let low = 0
     let high = this.#runs.length - 1
     while (low < high) {

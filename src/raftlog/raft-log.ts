@@ -261,7 +261,7 @@ export class SegmentedRaftLog implements RaftLog {
   #must(regionId: RegionId): RegionLog {
     assert(!this.#closed, 'the raft log is open')
     const region = this.#regions.get(regionId)
-    assert(region !== undefined, `region ${regionId} is in the raft log`)
+    assert(region !== undefined, () => `region ${regionId} is in the raft log`)
     return region
   }
 
