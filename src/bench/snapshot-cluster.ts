@@ -1,20 +1,24 @@
 /**
- * Three store processes, PD and this client on one machine. One store is away while a region of
- * 256 MiB changes beyond what its log keeps; it comes back and gets the region by snapshot, while
- * the other regions are written to at a fixed rate. Their latency, counted from the moment at which
- * a write was due, is taken from the beginning of the build to the end of the installation, and
- * beside it for as long when nothing else happens.
+ * Three store processes, PD and this client on one machine. A replica of a region of 256 MiB is
+ * removed; PD makes another one in its place, which gets the region by snapshot, while the other
+ * regions are written to at a fixed rate. Their latency, counted from the moment at which a write was
+ * due, is taken from the beginning of the build to the end of the installation, by phase, and beside
+ * it for as long when nothing else happens.
  */
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { build } from 'hdr-histogram-js'
+import { build, type Histogram } from 'hdr-histogram-js'
 import { MIB } from '../base/limits.ts'
 import { silentLogger } from '../base/logger.ts'
 import { connect } from '../client/connect.ts'
 import type { KvClient } from '../client/kv-client.ts'
+import { connectPdAdmin } from '../pd/admin-client.ts'
+import type { PdAdmin } from '../pd/admin-port.ts'
 import { connectPd } from '../pd/grpc-client.ts'
+import type { PdClient, RegionInfo } from '../pd/port.ts'
+import { PeerRole } from '../region/region.ts'
 import { median } from './load.ts'
 import type { BenchReport } from './report.ts'
 import { StoreProcesses } from './store-processes.ts'
@@ -26,17 +30,15 @@ const VALUE_BYTES = 256
 /** Far from what the regions could take: latency is that of the store, not of a queue. */
 const WRITES_PER_SECOND = 1000
 const ROUNDS = 3
+/** What filling and removing leave RocksDB to compact is no part of a snapshot. */
+const SETTLE_MS = 3000
 const POLL_MS = 20
 const ROUND_MS_MAX = 90_000
 const MICROS_MAX = 60_000_000
-const AWAY = 3
 
-/** The log of the large region ends soon; those of the others reach as far as they need. */
-const SETTINGS = `
-[raftstore]
-raft-log-gc-tick-interval = "500ms"
-raft-log-gc-size-limit = "8MiB"
-`
+/** In the order in which a snapshot goes through them; sending and receiving are one time. */
+const PHASES = ['build', 'receive', 'install'] as const
+type Phase = (typeof PHASES)[number]
 
 /** The first of the regions that the plan cuts from the printable keys. */
 const bigKey = (i: number): string => `!big-${String(i).padStart(9, '0')}`
@@ -44,93 +46,101 @@ const bigKey = (i: number): string => `!big-${String(i).padStart(9, '0')}`
 const otherKey = (i: number): string =>
   `${String.fromCharCode(0x44 + ((i * 37) % 58))}other-${i % 50_000}`
 
-interface Latency {
-  readonly p50Ms: number
-  readonly p99Ms: number
-  readonly n: number
+interface Cluster {
+  readonly processes: StoreProcesses
+  readonly pd: PdClient
+  readonly admin: PdAdmin
+  readonly kv: KvClient
 }
 
 interface Round {
   readonly seconds: number
-  readonly during: Latency
-  readonly quiet: Latency
+  readonly during: Histogram
+  readonly byPhase: ReadonlyMap<Phase, Histogram>
+  readonly quiet: Histogram
 }
 
 export async function runCluster(report: BenchReport, seconds: number): Promise<void> {
   const dir = mkdtempSync(join(tmpdir(), 'polyraft-bench-snapshot-'))
   mkdirSync(dir, { recursive: true })
-  const processes = await StoreProcesses.start(dir, REGIONS, SETTINGS)
-  let kv: KvClient | undefined
+  const opened: { close(): Promise<void> }[] = []
+  const processes = await StoreProcesses.start(dir, REGIONS)
   try {
-    kv = await connect({ pd: [processes.pd], timeoutMs: 20_000 })
-    const big = await regionOf(processes, bigKey(0))
-    await fill(kv, 0, BIG_BYTES / BIG_VALUE_BYTES)
+    const pd = await connectPd([processes.pd], { logger: silentLogger })
+    opened.push(pd)
+    const admin = await connectPdAdmin([processes.pd], { logger: silentLogger })
+    opened.push(admin)
+    const kv = await connect({ pd: [processes.pd], timeoutMs: 20_000 })
+    opened.push(kv)
+    await fill(kv, BIG_BYTES / BIG_VALUE_BYTES)
+    const cluster: Cluster = { processes, pd, admin, kv }
     const rounds: Round[] = []
-    for (let i = 0; i < ROUNDS; i++) rounds.push(await oneRound(processes, kv, big, seconds))
-    addRows(report, rounds, await phases(processes))
+    for (let i = 0; i < ROUNDS; i++) rounds.push(await oneRound(cluster, seconds))
+    addRows(report, rounds, await phaseSeconds(processes))
   } finally {
-    await kv?.close()
+    for (const each of opened) await each.close()
     await processes.stop()
     rmSync(dir, { recursive: true, force: true })
   }
 }
 
-async function regionOf(processes: StoreProcesses, key: string): Promise<number> {
-  const pd = await connectPd([processes.pd], { logger: silentLogger })
-  try {
-    return (await pd.getRegion(Buffer.from(key)))!.region.id
-  } finally {
-    await pd.close()
-  }
-}
-
-async function fill(kv: KvClient, from: number, to: number): Promise<void> {
+async function fill(kv: KvClient, rows: number): Promise<void> {
   const value = Buffer.alloc(BIG_VALUE_BYTES, 'big value;')
-  let next = from
+  let next = 0
   const writer = async (): Promise<void> => {
-    while (next < to) await kv.put(bigKey(next++), value)
+    while (next < rows) await kv.put(bigKey(next++), value)
   }
   await Promise.all(Array.from({ length: 256 }, writer))
 }
 
-async function oneRound(
-  processes: StoreProcesses,
-  kv: KvClient,
-  big: number,
-  seconds: number,
-): Promise<Round> {
-  const last = (await processes.region(AWAY, big))!.lastIndex
-  await processes.stopStore(AWAY)
-  await fill(kv, 0, (32 * MIB) / BIG_VALUE_BYTES)
-  await until(async () => {
-    const status = await Promise.all([1, 2].map((number) => processes.region(number, big)))
-    return status.every((view) => (view?.firstIndex ?? 0) > last + 1)
-  })
+async function oneRound(cluster: Cluster, seconds: number): Promise<Round> {
+  const { processes, pd, admin, kv } = cluster
+  const big = (): Promise<RegionInfo> => pd.getRegion(Buffer.from(bigKey(0))).then((info) => info!)
+  const { region, leader } = await big()
+  const removed = region.peers.find(({ storeId }) => storeId !== leader!.storeId)!
   const load = new PacedWrites(kv)
   try {
-    await processes.startStore(AWAY)
-    await until(async () => (await snapshotOf(processes, big)) !== 'none')
+    await sleep(SETTLE_MS)
+    await admin.addOperator({
+      kind: 'remove-peer',
+      regionId: region.id,
+      storeId: removed.storeId,
+    })
+    const watched = (): Promise<readonly Phase[] | undefined> => snapshotOf(processes, region.id)
+    await until(async () => (await watched()) !== undefined)
     const startMs = performance.now()
     load.begin()
     await until(async () => {
-      const isOver = (await snapshotOf(processes, big)) === 'none'
-      return isOver && ((await processes.region(AWAY, big))?.firstIndex ?? 0) > last + 1
+      const phases = await watched()
+      load.phase = PHASES.find((phase) => phases?.includes(phase))
+      return phases === undefined && isReplaced(await big(), removed.id)
     })
-    const during = load.take()
+    const { all: during, byPhase } = load.take()
     const took = (performance.now() - startMs) / 1000
-    // What the store still had to catch up with, and RocksDB to compact.
-    await sleep(1000)
+    await sleep(SETTLE_MS)
     load.begin()
     await sleep(Math.max(took, seconds) * 1000)
-    return { seconds: took, during, quiet: load.take() }
+    return { seconds: took, during, byPhase, quiet: load.take().all }
   } finally {
     await load.stop()
   }
 }
 
-async function snapshotOf(processes: StoreProcesses, region: number): Promise<'some' | 'none'> {
+function isReplaced({ region: { peers } }: RegionInfo, removedId: number): boolean {
+  const voters = peers.filter(({ role }) => role === PeerRole.Voter)
+  return voters.length === 3 && peers.every(({ id }) => id !== removedId)
+}
+
+/** What stores do for one of the region just now; undefined without one. */
+async function snapshotOf(
+  processes: StoreProcesses,
+  region: number,
+): Promise<readonly Phase[] | undefined> {
   const views = await Promise.all([1, 2, 3].map((number) => processes.region(number, region)))
-  return views.some((view) => view?.snapshot !== undefined) ? 'some' : 'none'
+  const snapshots = views.flatMap((view) => view?.snapshot ?? [])
+  if (snapshots.length === 0) return undefined
+  const phases = snapshots.flatMap(({ progress }) => progress.map(({ phase }) => phase))
+  return PHASES.filter((phase) => phases.includes(phase))
 }
 
 async function until(met: () => Promise<boolean>): Promise<void> {
@@ -143,13 +153,16 @@ async function until(met: () => Promise<boolean>): Promise<void> {
 
 /** Writes that are due at fixed times, whether or not earlier ones were answered. */
 class PacedWrites {
+  /** Under which latencies are counted, besides all together. */
+  phase: Phase | undefined = undefined
   readonly #kv: KvClient
   readonly #value = Buffer.alloc(VALUE_BYTES, 'value;')
   readonly #timer: NodeJS.Timeout
   readonly #startMs = performance.now()
   #issued = 0
   #running = 0
-  #histogram = newHistogram()
+  #all = newHistogram()
+  #byPhase = new Map<Phase, Histogram>()
   #failure: Error | undefined = undefined
 
   constructor(kv: KvClient) {
@@ -158,17 +171,14 @@ class PacedWrites {
   }
 
   begin(): void {
-    this.#histogram = newHistogram()
+    this.phase = undefined
+    this.#all = newHistogram()
+    this.#byPhase = new Map(PHASES.map((phase) => [phase, newHistogram()]))
   }
 
-  take(): Latency {
+  take(): { readonly all: Histogram; readonly byPhase: ReadonlyMap<Phase, Histogram> } {
     if (this.#failure !== undefined) throw this.#failure
-    const histogram = this.#histogram
-    return {
-      p50Ms: histogram.getValueAtPercentile(50) / 1000,
-      p99Ms: histogram.getValueAtPercentile(99) / 1000,
-      n: histogram.totalCount,
-    }
+    return { all: this.#all, byPhase: this.#byPhase }
   }
 
   async stop(): Promise<void> {
@@ -184,10 +194,15 @@ class PacedWrites {
       this.#kv.putCallback(Buffer.from(otherKey(this.#issued++)), this.#value, (error) => {
         this.#running--
         this.#failure ??= error
-        const micros = Math.round((performance.now() - dueMs) * 1000)
-        this.#histogram.recordValue(Math.min(Math.max(micros, 1), MICROS_MAX))
+        this.#record(performance.now() - dueMs)
       })
     }
+  }
+
+  #record(ms: number): void {
+    const micros = Math.min(Math.max(Math.round(ms * 1000), 1), MICROS_MAX)
+    this.#all.recordValue(micros)
+    if (this.phase !== undefined) this.#byPhase.get(this.phase)?.recordValue(micros)
   }
 }
 
@@ -196,7 +211,7 @@ function newHistogram() {
 }
 
 /** Seconds that one snapshot took in each phase, by the stores' own counters. */
-async function phases(processes: StoreProcesses): Promise<Record<string, number>> {
+async function phaseSeconds(processes: StoreProcesses): Promise<Record<string, number>> {
   const found: Record<string, number> = {}
   for (const [phase, count] of [
     ['build', 'built'],
@@ -217,7 +232,7 @@ async function phases(processes: StoreProcesses): Promise<Record<string, number>
 function addRows(
   report: BenchReport,
   rounds: readonly Round[],
-  phaseSeconds: Readonly<Record<string, number>>,
+  secondsOf: Readonly<Record<string, number>>,
 ): void {
   const config = {
     regions: REGIONS,
@@ -227,22 +242,40 @@ function addRows(
     replicas: 3,
     synced: true,
   }
-  for (const name of ['during', 'quiet'] as const) {
-    const seconds = rounds.map((round) => (name === 'during' ? round.seconds : 1))
+  const row = (name: string, histograms: readonly Histogram[], more = {}): void => {
+    const medianMs = (percentile: number): number =>
+      median(histograms.map((each) => each.getValueAtPercentile(percentile) / 1000))
     report.add({
       suite: 'snapshot',
-      case: `puts of other regions, ${name === 'during' ? 'during a snapshot' : 'without'}`,
+      case: `puts of other regions, ${name}`,
       system: 'polyraft',
       opsPerSec: WRITES_PER_SECOND,
-      p50Ms: median(rounds.map((round) => round[name].p50Ms)),
-      p99Ms: median(rounds.map((round) => round[name].p99Ms)),
-      n: rounds.reduce((sum, round) => sum + round[name].n, 0),
-      config: name === 'during' ? { ...config, snapshotSeconds: median(seconds) } : config,
+      p50Ms: medianMs(50),
+      p99Ms: medianMs(99),
+      n: histograms.reduce((sum, { totalCount }) => sum + totalCount, 0),
+      config: { ...config, ...more },
     })
   }
-  const ratios = rounds.map(({ during, quiet }) => during.p99Ms / quiet.p99Ms)
-  const wholeMib = BIG_BYTES / MIB / median(rounds.map(({ seconds }) => seconds))
-  const parts = Object.entries(phaseSeconds).map(([name, s]) => `${name} ${s.toFixed(2)} s`)
+  const snapshotSeconds = median(rounds.map(({ seconds }) => seconds))
+  row(
+    'during a snapshot',
+    rounds.map(({ during }) => during),
+    { snapshotSeconds },
+  )
+  for (const phase of PHASES) {
+    row(
+      `phase ${phase}`,
+      rounds.map(({ byPhase }) => byPhase.get(phase)!),
+    )
+  }
+  row(
+    'without',
+    rounds.map(({ quiet }) => quiet),
+  )
+  const p99 = (each: Histogram): number => each.getValueAtPercentile(99)
+  const ratios = rounds.map(({ during, quiet }) => p99(during) / p99(quiet))
+  const wholeMib = BIG_BYTES / MIB / snapshotSeconds
+  const parts = Object.entries(secondsOf).map(([name, s]) => `${name} ${s.toFixed(2)} s`)
   report.note(
     `cluster: p99 of other regions during / without = ${median(ratios).toFixed(2)} ` +
       `(rounds: ${ratios.map((ratio) => ratio.toFixed(2)).join(', ')}); ` +

@@ -1,6 +1,5 @@
-/** PD and three stores as processes of their own, with settings, that are stopped one by one. */
+/** PD and three stores as processes of their own, with their default settings. */
 import { type ChildProcess, spawn } from 'node:child_process'
-import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
@@ -18,14 +17,13 @@ export class StoreProcesses {
   readonly #base: number
   readonly #running = new Map<string, ChildProcess>()
 
-  static async start(dir: string, regions: number, settings: string): Promise<StoreProcesses> {
+  static async start(dir: string, regions: number): Promise<StoreProcesses> {
     const processes = new StoreProcesses(dir, await freePortBlock(7))
-    writeFileSync(processes.#settings, settings)
     const plan = ['--initial-stores', '3', '--regions', `${regions}`, '--replicas', '3']
     const pd = ['pd', '--data-dir', join(dir, 'pd'), '--client-addr', processes.pd, ...plan]
     processes.#spawn('pd', pd)
     try {
-      await Promise.all(STORES.map((number) => processes.startStore(number)))
+      await Promise.all(STORES.map((number) => processes.#startStore(number)))
       return processes
     } catch (error) {
       await processes.stop()
@@ -42,15 +40,11 @@ export class StoreProcesses {
     return `127.0.0.1:${this.#base}`
   }
 
-  get #settings(): string {
-    return join(this.#dir, 'store.toml')
-  }
-
   /** Resolves when it serves. */
-  async startStore(number: number): Promise<void> {
+  async #startStore(number: number): Promise<void> {
     const child = this.#spawn(`store-${number}`, [
       'server',
-      ...['-C', this.#settings, '--data-dir', join(this.#dir, `store-${number}`)],
+      ...['--data-dir', join(this.#dir, `store-${number}`)],
       ...['--addr', `127.0.0.1:${this.#base + number}`, '--pd-endpoints', this.pd],
       ...['--status-addr', this.#status(number), '--log-level', 'warn'],
     ])
@@ -60,10 +54,6 @@ export class StoreProcesses {
       if (performance.now() > endMs) throw new Error(`store ${number} is not ready`)
       await sleep(POLL_MS)
     }
-  }
-
-  stopStore(number: number): Promise<void> {
-    return this.#end(`store-${number}`)
   }
 
   async region(number: number, id: number): Promise<RegionStatus | undefined> {
