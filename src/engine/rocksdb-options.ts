@@ -15,7 +15,7 @@ export const OPTION_SET_NAMES = ['small', 'large'] as const
 export type OptionSetName = (typeof OPTION_SET_NAMES)[number]
 
 const OPTION_SETS: { readonly [Name in OptionSetName]: RocksSizes } = {
-  small: { blockCacheBytes: 32 * MIB, writeBufferBytes: 16 * MIB },
+  small: { blockCacheBytes: 32 * MIB, writeBufferBytes: 8 * MIB },
   large: { blockCacheBytes: GIB, writeBufferBytes: 128 * MIB },
 }
 

@@ -299,7 +299,7 @@ const STORE_KEYS: { readonly [Field in keyof StoreConfig]: StoreSetting } = {
   rocksdbWriteBufferBytes: [
     'rocksdb.defaultcf.write-buffer-size',
     'size-or-auto',
-    'Size at which a table in memory is written to disk. "auto": small 16MiB, large 128MiB.',
+    'Size at which a table in memory is written to disk. "auto": small 8MiB, large 128MiB.',
     WRITE_BUFFER_BYTES_MIN,
     WRITE_BUFFER_BYTES_MAX,
   ],

@@ -12,7 +12,7 @@ describe('option sets', () => {
   it('give the sizes that are not named', () => {
     expect(sizesOf('small', 'auto', 'auto')).toEqual({
       blockCacheBytes: 32 * MIB,
-      writeBufferBytes: 16 * MIB,
+      writeBufferBytes: 8 * MIB,
     })
     expect(sizesOf('large', 'auto', 2 * MIB)).toEqual({
       blockCacheBytes: GIB,
@@ -22,7 +22,7 @@ describe('option sets', () => {
 
   it('keep to a sum of memory that is told', () => {
     const small = sizesOf('small', 'auto', 'auto')
-    expect(memoryBytesMax(small)).toBe((32 + 3 + 6 * 16 + 9) * MIB)
+    expect(memoryBytesMax(small)).toBe((32 + 3 + 6 * 8 + 9) * MIB)
     expect(memoryBytesMax(sizesOf('large', 'auto', 'auto'))).toBeLessThan(2 * GIB)
     expect(nativeOpenOptions(small, 0)).not.toHaveProperty('parallelism')
   })

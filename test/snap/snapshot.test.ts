@@ -2,6 +2,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { beforeEach, describe, expect, it } from 'vitest'
+import { MIB } from '../../src/base/limits.ts'
 import { type MemoryEngine, openMemoryEngine } from '../../src/engine/memory-engine.ts'
 import { ColumnFamily } from '../../src/engine/port.ts'
 import { openRocksDb } from '../../src/engine/rocksdb-engine.ts'
@@ -58,6 +59,24 @@ describe('a snapshot', () => {
       truncatedIndex: 50,
       truncatedTerm: 6,
     })
+  })
+
+  it('is brought to disk a part at a time while it is installed', async () => {
+    fill(source, 3000, 4000)
+    const meta = await build(source, from)
+    carry(from, meta, { fs: to }).finish()
+    const unsynced = [0]
+    const write = target.write.bind(target)
+    target.write = (batch, options) => {
+      const part = unsynced.length - 1
+      unsynced[part] = unsynced[part]! + batch.bytes
+      if (options.sync) unsynced.push(0)
+      return write(batch, options)
+    }
+    install(target, to, meta)
+    expect(snapshotBytes(meta)).toBeGreaterThan(11 * MIB)
+    expect(unsynced.length).toBeGreaterThan(3)
+    expect(Math.max(...unsynced)).toBeLessThan(5 * MIB)
   })
 
   it('of a region without data has no files', async () => {
