@@ -13,7 +13,7 @@ import type { KvEngine } from '../engine/port.ts'
 import type { FileSystem } from '../env/port.ts'
 import type { BuildSizes } from '../snap/builder.ts'
 import { BuildQueue } from './build-queue.ts'
-import { RateLimit } from './rate-limit.ts'
+import type { RateLimit } from './rate-limit.ts'
 
 export interface ApplyWorkOptions {
   readonly storeId: StoreId
@@ -25,7 +25,7 @@ export interface ApplyWorkOptions {
   readonly scheduler: RoundScheduler
   readonly buildSizes?: BuildSizes
   /** Of snapshots that are built. Default: no limit. */
-  readonly buildBytesPerSec?: number
+  readonly buildRate?: RateLimit
   onApplied(results: ApplyResult[]): void
   onSnapshot(result: SnapshotResult): void
 }
@@ -56,9 +56,7 @@ export class ApplyWork {
       },
       onPinned: (pinned) => builds.pinned(pinned),
     })
-    const { buildBytesPerSec } = options
-    const rate =
-      buildBytesPerSec === undefined ? undefined : new RateLimit(buildBytesPerSec, clock, later)
+    const { buildRate: rate } = options
     const builds = new BuildQueue({
       engine,
       ...(rate && { pause: (bytes) => rate.take(bytes) }),

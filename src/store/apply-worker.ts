@@ -16,6 +16,7 @@ import { machineClock, machineLater } from '../base/node-clock.ts'
 import { attachRocksDb } from '../engine/rocksdb-engine.ts'
 import { nodeFileSystem } from '../env/node-fs.ts'
 import { ApplyWork } from './apply-work.ts'
+import { machineRateLimit } from './machine-rate.ts'
 
 /** What the pool passes at the start. */
 export interface ApplyWorkerData {
@@ -41,7 +42,7 @@ const work = new ApplyWork({
   engine,
   fs: nodeFileSystem,
   snapshotDir,
-  ...(buildBytesPerSec !== undefined && { buildBytesPerSec }),
+  ...(buildBytesPerSec !== undefined && { buildRate: machineRateLimit(buildBytesPerSec) }),
   clock: machineClock,
   later: machineLater,
   // Messages that have arrived meanwhile join the round, and long work lets new ones in.

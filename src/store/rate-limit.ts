@@ -1,25 +1,52 @@
-/** Bytes a second, shared by all that take from it; those who come too early wait their turn. */
+/**
+ * Bytes a second, shared by all that take from it; those who come too early wait their turn.
+ *
+ * It also leaves a busy machine to requests: after each piece there is rest, a multiple of the time that
+ * the piece took. A machine with idle processors needs none, and the rate is what counts.
+ */
 import type { Clock, Later } from '../base/clock.ts'
+
+/** Rest for each millisecond of work. */
+export type RestRatio = () => number
+
+/** Idle processors above this share: no rest … */
+const IDLE_PLENTY = 0.6
+/** … below this one: the most. */
+const IDLE_LITTLE = 0.3
+/** A ninth of the time is work then, so that a snapshot never stands still. */
+const REST_MAX = 8
+/** What lies between two takes is no longer work of one piece above this. */
+const WORK_MS_MAX = 20
+
+export function restRatio(idleShare: number): number {
+  const busy = (IDLE_PLENTY - idleShare) / (IDLE_PLENTY - IDLE_LITTLE)
+  return REST_MAX * Math.min(1, Math.max(0, busy))
+}
 
 export class RateLimit {
   readonly #bytesPerMs: number
   readonly #clock: Clock
   readonly #later: Later
+  readonly #rest: RestRatio
   /** Everything taken so far is paid for at this time. */
   #paidMs = 0
+  /** When the last one could begin. */
+  #startedMs = Number.NEGATIVE_INFINITY
   #stopped = false
   readonly #waiting = new Set<{ cancel: () => void; readonly resolve: () => void }>()
 
-  constructor(bytesPerSecond: number, clock: Clock, later: Later) {
+  constructor(bytesPerSecond: number, clock: Clock, later: Later, rest: RestRatio) {
     this.#bytesPerMs = bytesPerSecond / 1000
     this.#clock = clock
     this.#later = later
+    this.#rest = rest
   }
 
-  /** Resolves when the bytes may be moved. */
+  /** Resolves when the bytes may be moved; the caller takes again when it is done with them. */
   take(bytes: number): Promise<void> {
     const nowMs = this.#clock.monotonicMs()
-    const startMs = Math.max(nowMs, this.#paidMs)
+    const startMs = Math.max(nowMs + this.#restMs(nowMs), this.#paidMs)
+    this.#startedMs = startMs
     this.#paidMs = startMs + bytes / this.#bytesPerMs
     if (startMs <= nowMs || this.#stopped) return Promise.resolve()
     return new Promise((resolve) => {
@@ -30,6 +57,12 @@ export class RateLimit {
         resolve()
       })
     })
+  }
+
+  /** None when somebody waits already, or nothing was under way. */
+  #restMs(nowMs: number): number {
+    const workMs = nowMs - this.#startedMs
+    return workMs > 0 && workMs <= WORK_MS_MAX ? workMs * this.#rest() : 0
   }
 
   /** Nobody waits any more: whoever does would hold up the end of a thread or store. */

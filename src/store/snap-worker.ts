@@ -9,10 +9,9 @@ import { setPriority } from 'node:os'
 import { parentPort, workerData } from 'node:worker_threads'
 import { assert } from '../base/assert.ts'
 import { errorMessage, systemErrorCode } from '../base/errors.ts'
-import { machineClock, machineLater } from '../base/node-clock.ts'
 import { attachRocksDb } from '../engine/rocksdb-engine.ts'
 import { nodeFileSystem } from '../env/node-fs.ts'
-import { RateLimit } from './rate-limit.ts'
+import { machineRateLimit } from './machine-rate.ts'
 import { type SnapAnswer, type SnapRequest, SnapTasks } from './snap-tasks.ts'
 
 export interface SnapWorkerData {
@@ -38,7 +37,7 @@ assert(port !== null, 'the snapshot worker runs in a thread')
 const { engineHandle, dir, bytesPerSec } = workerData as SnapWorkerData
 giveWay()
 const engine = await attachRocksDb(engineHandle)
-const rate = new RateLimit(bytesPerSec, machineClock, machineLater)
+const rate = machineRateLimit(bytesPerSec)
 const tasks = new SnapTasks({
   engine,
   fs: nodeFileSystem,

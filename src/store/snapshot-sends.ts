@@ -24,7 +24,7 @@ import { peerById } from '../region/region.ts'
 import { type SnapshotMeta, snapshotBytes } from '../snap/format.ts'
 import type { RaftEnvelope, SnapshotOutcome, SnapshotSource, Transport } from '../transport/port.ts'
 import { CHUNK_HEADROOM_BYTES } from '../transport/snapshot-stream.ts'
-import { RateLimit } from './rate-limit.ts'
+import { RateLimit, type RestRatio } from './rate-limit.ts'
 import type { SnapCalls } from './snap-tasks.ts'
 import type { SnapshotProgress } from './snapshot-progress.ts'
 
@@ -40,6 +40,7 @@ export interface SnapshotSendsOptions {
   readonly transport: Pick<Transport, 'sendSnapshot'>
   readonly clock: Clock
   readonly later: Later
+  readonly rest: RestRatio
   readonly logger: Logger
   readonly progress: SnapshotProgress
   readonly peer: (regionId: RegionId) => Pick<Peer, 'isLeader' | 'raft' | 'region'> | undefined
@@ -79,8 +80,9 @@ export class SnapshotSends {
   #closed = false
 
   constructor(options: SnapshotSendsOptions) {
+    const { config, clock, later, rest } = options
     this.#options = options
-    this.#rate = new RateLimit(options.config.snapIoMaxBytesPerSec, options.clock, options.later)
+    this.#rate = new RateLimit(config.snapIoMaxBytesPerSec, clock, later, rest)
   }
 
   get running(): number {

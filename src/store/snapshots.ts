@@ -34,6 +34,7 @@ import {
 } from '../snap/format.ts'
 import type { RaftEnvelope, SnapshotRefusal, SnapshotSink, Transport } from '../transport/port.ts'
 import { isRefusal } from '../transport/snapshot-stream.ts'
+import type { RestRatio } from './rate-limit.ts'
 import type { SnapCalls } from './snap-tasks.ts'
 import { type SnapshotJob, SnapshotProgress } from './snapshot-progress.ts'
 import { SnapshotRoom } from './snapshot-room.ts'
@@ -53,6 +54,7 @@ export interface SnapshotsOptions {
   readonly room: () => number
   readonly clock: Clock
   readonly later: Later
+  readonly rest: RestRatio
   readonly logger: Logger
   readonly peer: (regionId: RegionId) => Peer | undefined
   readonly notify: (regionId: RegionId, signal: PeerSignal) => void

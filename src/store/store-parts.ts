@@ -18,6 +18,7 @@ import type { Transport } from '../transport/port.ts'
 import { ApplyPool } from './apply-pool.ts'
 import type { StoreConfig } from './config.ts'
 import type { Inflight } from './inflight.ts'
+import { machineRest } from './machine-rate.ts'
 import { PdReporter } from './pd-reporter.ts'
 import { Replicas } from './replicas.ts'
 import { RoundReads } from './round-reads.ts'
@@ -110,6 +111,7 @@ export class StoreParts {
       room: () => disk.guard.roomBytes,
       clock,
       later: machineLater,
+      rest: machineRest(),
       logger,
       peer: (regionId) => router.get(regionId),
       notify: (regionId, signal) => router.sendForced(regionId, signal),

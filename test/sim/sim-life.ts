@@ -202,6 +202,7 @@ export class SimLife implements LinkHolder {
       room: () => Number.POSITIVE_INFINITY,
       clock: store.clock,
       later: (ms, run) => this.later(ms, run),
+      rest: () => 0,
       logger: silentLogger,
       peer: (regionId) => this.router.get(regionId),
       notify: (regionId, signal) => this.router.sendForced(regionId, signal),

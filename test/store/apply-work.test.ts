@@ -10,6 +10,7 @@ import { dataKey } from '../../src/region/keys.ts'
 import { INITIAL_APPLY_STATE } from '../../src/region/state.ts'
 import { decodeMeta, type SnapshotMeta } from '../../src/snap/format.ts'
 import { ApplyWork } from '../../src/store/apply-work.ts'
+import { RateLimit } from '../../src/store/rate-limit.ts'
 import { entry, region } from '../apply/support.ts'
 import { carry, DIR, dump, install } from '../snap/support.ts'
 import { settle, VirtualTime } from './snapshot-support.ts'
@@ -43,7 +44,9 @@ function open(buildBytesPerSec?: number): ApplyWork {
     later: time.later,
     scheduler: { schedule: (run) => void setImmediate(run) },
     buildSizes: { blockBytes: 1000 },
-    ...(buildBytesPerSec !== undefined && { buildBytesPerSec }),
+    ...(buildBytesPerSec !== undefined && {
+      buildRate: new RateLimit(buildBytesPerSec, time.clock, time.later, () => 0),
+    }),
     onApplied: (round) => results.push(...round),
     onSnapshot: (result) => built.push(result),
   })

@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, expect, it, vi } from 'vitest'
 import { machineLater } from '../../src/base/node-clock.ts'
-import { RateLimit } from '../../src/store/rate-limit.ts'
+import { RateLimit, restRatio } from '../../src/store/rate-limit.ts'
 
 beforeEach(() => {
   vi.useFakeTimers({ now: 0 })
@@ -12,7 +12,7 @@ afterEach(() => {
 
 it('lets bytes through at the rate, in the order of their coming, and saves up nothing', async () => {
   const clock = { monotonicMs: () => Date.now(), wallMs: () => Date.now() }
-  const rate = new RateLimit(1000, clock, machineLater)
+  const rate = new RateLimit(1000, clock, machineLater, () => 0)
   const done: [string, number][] = []
   const take = (name: string, bytes: number): void => {
     void rate.take(bytes).then(() => done.push([name, Date.now()]))
@@ -37,10 +37,40 @@ it('lets bytes through at the rate, in the order of their coming, and saves up n
 
 it('lets all go at once when it stops, and leaves no timer', async () => {
   const clock = { monotonicMs: () => Date.now(), wallMs: () => Date.now() }
-  const rate = new RateLimit(1, clock, machineLater)
+  const rate = new RateLimit(1, clock, machineLater, () => 0)
   const waits = [100, 100, 100].map((bytes) => rate.take(bytes))
   expect(vi.getTimerCount()).toBe(2)
   rate.stop()
   expect(vi.getTimerCount()).toBe(0)
   await Promise.all([...waits, rate.take(100)])
+})
+
+it('rests after a piece, by the time that it took', async () => {
+  const clock = { monotonicMs: () => Date.now(), wallMs: () => Date.now() }
+  const rate = new RateLimit(1e9, clock, machineLater, () => 4)
+  const grantedAt = async (): Promise<number> => {
+    const granted = rate.take(1).then(() => Date.now())
+    await vi.advanceTimersByTimeAsync(1000)
+    return granted
+  }
+  const first = await grantedAt()
+  vi.setSystemTime(first + 3)
+  expect(await grantedAt()).toBe(first + 3 + 12)
+})
+
+it('does not take idle time for work', async () => {
+  const clock = { monotonicMs: () => Date.now(), wallMs: () => Date.now() }
+  const rate = new RateLimit(1e9, clock, machineLater, () => 4)
+  await rate.take(1)
+  vi.setSystemTime(Date.now() + 60_000)
+  await rate.take(1)
+  expect(vi.getTimerCount()).toBe(0)
+})
+
+it('needs no rest with idle processors, and the more the fewer are idle', () => {
+  expect(restRatio(1)).toBe(0)
+  expect(restRatio(0.6)).toBe(0)
+  expect(restRatio(0.45)).toBeCloseTo(4)
+  expect(restRatio(0.3)).toBe(8)
+  expect(restRatio(0)).toBe(8)
 })

@@ -73,6 +73,7 @@ function open(pool: InlineCalls): Snapshots {
     room: () => freeBytes,
     clock: time.clock,
     later: time.later,
+    rest: () => 0,
     logger: recordingLogger(lines),
     peer: (id) => peers.get(id)?.peer,
     notify: signals.notify,

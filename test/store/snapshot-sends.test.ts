@@ -30,6 +30,7 @@ function open(settings: Partial<typeof config> = {}): SnapshotSends {
     transport,
     clock: time.clock,
     later: time.later,
+    rest: () => 0,
     logger: silentLogger,
     progress,
     peer: (id) => peers.get(id)?.peer,

@@ -1,0 +1,14 @@
+/** Rate limits for snapshots as they are on a real machine: with rest when it is busy. */
+import { machineClock, machineLater } from '../base/node-clock.ts'
+import { MachineLoad } from '../env/machine-load.ts'
+import { RateLimit, type RestRatio, restRatio } from './rate-limit.ts'
+
+/** One for each thread: it samples. */
+export function machineRest(): RestRatio {
+  const load = new MachineLoad(machineClock)
+  return () => restRatio(load.idleShare())
+}
+
+export function machineRateLimit(bytesPerSec: number): RateLimit {
+  return new RateLimit(bytesPerSec, machineClock, machineLater, machineRest())
+}
