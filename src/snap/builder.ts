@@ -49,7 +49,7 @@ export interface BuilderOptions {
 }
 
 export interface BuildSizes {
-  /** At which a block ends. Default: 256 KiB. */
+  /** At which a block ends. Default: 128 KiB. */
   readonly blockBytes?: number
   /** At which a file is closed. Default: 100 MiB. */
   readonly fileBytesMax?: number

@@ -30,7 +30,7 @@ const VERSION = 1
 export const FILE_HEADER_BYTES = 8
 export const BLOCK_HEADER_BYTES = 8
 /** A block ends with the row that reaches this: rows are as large as a value may be. */
-export const BLOCK_BYTES = MIB / 4
+export const BLOCK_BYTES = MIB / 8
 /** No block is longer, whatever a damaged header says. */
 export const BLOCK_BYTES_MAX = 64 * MIB
 

@@ -9,6 +9,8 @@ export function machineRest(): RestRatio {
   return () => restRatio(load.idleShare())
 }
 
-export function machineRateLimit(bytesPerSec: number): RateLimit {
-  return new RateLimit(bytesPerSec, machineClock, machineLater, machineRest())
+/** `workFactor`: all the work that a piece makes, by what its caller does of it. */
+export function machineRateLimit(bytesPerSec: number, workFactor = 1): RateLimit {
+  const rest = machineRest()
+  return new RateLimit(bytesPerSec, machineClock, machineLater, () => workFactor * rest())
 }

@@ -32,12 +32,15 @@ export interface SnapReply {
 /** A third of the share of other threads, where there is too much to do. */
 const NICE = 5
 
+/** RocksDB's own threads write out and compact what was installed: as much work again. */
+const INSTALL_WORK_FACTOR = 2
+
 const port = parentPort
 assert(port !== null, 'the snapshot worker runs in a thread')
 const { engineHandle, dir, bytesPerSec } = workerData as SnapWorkerData
 giveWay()
 const engine = await attachRocksDb(engineHandle)
-const rate = machineRateLimit(bytesPerSec)
+const rate = machineRateLimit(bytesPerSec, INSTALL_WORK_FACTOR)
 const tasks = new SnapTasks({
   engine,
   fs: nodeFileSystem,

@@ -18,7 +18,7 @@ import { FRAME_HEADER_BYTES } from './frame.ts'
 import type { RaftEnvelope, SnapshotRefusal, SnapshotSink, SnapshotSource } from './port.ts'
 
 /** Small enough that the main thread, which passes chunks on, is never held up. */
-export const CHUNK_BYTES = 256 * KIB
+export const CHUNK_BYTES = 128 * KIB
 const OFFER = 1
 const ANSWER = 2
 const CHUNK = 3
