@@ -222,7 +222,7 @@ const STORE_KEYS: { readonly [Field in keyof StoreConfig]: StoreSetting } = {
   snapIoMaxBytesPerSec: [
     'server.snap-io-max-bytes-per-sec',
     'size',
-    'Snapshot bytes that this store reads, sends and installs in a second, each of them.',
+    'Snapshot bytes that this store reads, sends and installs in a second at most, each of them.',
     KIB,
   ],
   maxPeerDownDurationMs: [
