@@ -5,7 +5,7 @@
  * due, is taken from the beginning of the build to the end of the installation, by phase, and beside
  * it for as long when nothing else happens.
  */
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -62,7 +62,6 @@ interface Round {
 
 export async function runCluster(report: BenchReport, seconds: number): Promise<void> {
   const dir = mkdtempSync(join(tmpdir(), 'polyraft-bench-snapshot-'))
-  mkdirSync(dir, { recursive: true })
   const opened: { close(): Promise<void> }[] = []
   const processes = await StoreProcesses.start(dir, REGIONS)
   try {

@@ -10,8 +10,9 @@
  * The flag holds for the whole process and all its threads, which is why only our own processes set it.
  */
 import { getHeapSpaceStatistics, setFlagsFromString } from 'node:v8'
+import { MIB } from '../base/limits.ts'
 
-const ROOM = 48 * 1024 * 1024
+const ROOM = 48 * MIB
 /** About what V8 gives a large heap under load by itself. */
 const LEAST_PERCENT = 20
 /**

@@ -1,7 +1,11 @@
 /** The snapshot directory: finishing a set, reading and removing it. */
 import { basename, join } from 'node:path'
+import { MIB } from '../base/limits.ts'
 import { type FileSystem, readFile } from '../env/port.ts'
 import { decodeMeta, encodeMeta, metaPath, type SnapshotMeta } from './format.ts'
+
+/** Synced as it is written: much at once would hold up the raft log, which is on the same disk. */
+export const UNSYNCED_BYTES_MAX = 4 * MIB
 
 /** Makes the set valid, all at once: its files are complete. */
 export function commitMeta(fs: FileSystem, dir: string, name: string, meta: SnapshotMeta): void {

@@ -15,7 +15,6 @@
  */
 import { crc32c } from '../base/crc32c.ts'
 import { PolyraftError, systemErrorCode } from '../base/errors.ts'
-import { MIB } from '../base/limits.ts'
 import { ColumnFamily, type KvEngine } from '../engine/port.ts'
 import type { FileHandle, FileSystem } from '../env/port.ts'
 import {
@@ -34,6 +33,7 @@ import {
   type SnapshotState,
 } from '../region/state.ts'
 import { SNAPSHOT_FAMILIES } from './builder.ts'
+import { UNSYNCED_BYTES_MAX } from './files.ts'
 import {
   BLOCK_BYTES_MAX,
   BLOCK_HEADER_BYTES,
@@ -46,12 +46,6 @@ import {
   type SnapshotMeta,
   snapshotName,
 } from './format.ts'
-
-/**
- * Durability needs no sync before the last step. But RocksDB brings the write-ahead log of whole
- * memtables to disk when it flushes them, and the raft log waits behind it: little at a time instead.
- */
-const UNSYNCED_BYTES_MAX = 4 * MIB
 
 /** Where a region stands once the snapshot is its data. */
 export function applyStateOf({ index, term }: SnapshotMeta): ApplyState {
@@ -160,6 +154,8 @@ export class SnapshotInstaller {
       batch.put(file.cf, key, value)
       this.#rows++
     })
+    // Durability needs no sync before finish(). But RocksDB brings the write-ahead log of whole
+    // memtables to disk when it flushes them.
     this.#unsynced += length
     const sync = this.#unsynced >= UNSYNCED_BYTES_MAX
     this.#engine.write(batch, { sync })

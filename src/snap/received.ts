@@ -3,13 +3,9 @@
  * only when all of it is there, right and on disk.
  */
 import { crc32c } from '../base/crc32c.ts'
-import { MIB } from '../base/limits.ts'
 import type { FileHandle, FileSystem } from '../env/port.ts'
-import { commitMeta, removeSnapshot } from './files.ts'
+import { commitMeta, removeSnapshot, UNSYNCED_BYTES_MAX } from './files.ts'
 import { corrupt, filePath, type SnapshotMeta, snapshotName } from './format.ts'
-
-/** Synced as they come: much at once would hold up the raft log, which is on the same disk. */
-const UNSYNCED_BYTES_MAX = 4 * MIB
 
 export class ReceivedSnapshot {
   readonly #fs: FileSystem

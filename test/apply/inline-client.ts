@@ -1,11 +1,9 @@
 /**
- * Apply on the caller's thread, for tests: the same core as a worker's, in a
- * world without threads.
+ * Apply on the caller's thread, for tests: the same core as a worker's, in a world without threads.
  *
  * Either flush() applies all that is queued and tells the results before it returns, or (with
  * `pumped`) nothing happens until pump(): the test then decides when this "thread" runs.
  */
-
 import { ApplyRunner } from '../../src/apply/apply-runner.ts'
 import type { ApplyLimits } from '../../src/apply/limits.ts'
 import type {
@@ -22,6 +20,7 @@ import type { RegionId, StoreId } from '../../src/base/ids.ts'
 import type { KvEngine } from '../../src/engine/port.ts'
 import type { Region } from '../../src/region/region.ts'
 import type { ApplyState } from '../../src/region/state.ts'
+import { FirstFailure } from '../first-failure.ts'
 
 export interface InlineApplyOptions {
   readonly storeId: StoreId
@@ -42,15 +41,16 @@ export class InlineApplyClient implements ApplyClient {
   readonly #events: ApplyEvents
   readonly #pumped: boolean
   readonly #runner: ApplyRunner
+  readonly #failure: FirstFailure
   /** Calls of this round: they reach the runner on flush, as they reach a worker. */
   #round: (() => void)[] = []
   #results: ApplyResult[][] = []
-  #failed = false
   #closed = false
 
   constructor(options: InlineApplyOptions) {
     this.#events = options.events
     this.#pumped = options.pumped ?? false
+    this.#failure = new FirstFailure((error) => this.#events.onFailed(error as Error))
     this.#runner = new ApplyRunner({
       storeId: options.storeId,
       engine: options.engine,
@@ -92,7 +92,7 @@ export class InlineApplyClient implements ApplyClient {
   }
 
   flush(): void {
-    this.#guard(() => {
+    this.#failure.guard(() => {
       for (const call of this.#round.splice(0)) call()
     })
     if (this.#pumped) return
@@ -102,7 +102,7 @@ export class InlineApplyClient implements ApplyClient {
   /** Runs one round and tells its results; true while work is left. */
   pump(): boolean {
     let more = false
-    this.#guard(() => {
+    this.#failure.guard(() => {
       more = this.#runner.runRound()
       if (!more) this.#runner.syncTruncated()
     })
@@ -125,16 +125,5 @@ export class InlineApplyClient implements ApplyClient {
   #queue(call: () => void): void {
     if (this.#closed) throw new PolyraftError('Closed', 'apply is closed')
     this.#round.push(call)
-  }
-
-  /** As a worker does: the first error is told, and nothing runs after it. */
-  #guard(run: () => void): void {
-    if (this.#failed) return
-    try {
-      run()
-    } catch (error) {
-      this.#failed = true
-      this.#events.onFailed(error as Error)
-    }
   }
 }

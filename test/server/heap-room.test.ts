@@ -1,9 +1,9 @@
 import { execFile } from 'node:child_process'
 import { promisify } from 'node:util'
 import { expect, test } from 'vitest'
+import { MIB } from '../../src/base/limits.ts'
 import { growthPercent } from '../../src/server/heap-room.ts'
 
-const MIB = 1024 * 1024
 const child = new URL('./heap-room-child.mjs', import.meta.url).pathname
 
 async function markings(mode: 'room' | 'none'): Promise<number> {

@@ -2,11 +2,11 @@
  * A log stream whose writer "thread" is the world's: what is handed over is written at once, and is
  * durable when the world says so. Appends that come meanwhile share the next fsync.
  */
-
 import type { FileSystem } from '../../src/env/port.ts'
 import { diskError } from '../../src/raftlog/disk-error.ts'
 import type { SinkEvents, StreamSink } from '../../src/raftlog/stream-sink.ts'
 import { type StreamLocation, StreamWriter } from '../../src/raftlog/stream-writer.ts'
+import { FirstFailure } from '../first-failure.ts'
 
 interface Append {
   readonly bytes: Buffer
@@ -20,9 +20,9 @@ export class SimSink implements StreamSink {
   readonly #events: SinkEvents
   /** Calls back when the disk has done an fsync that begins now. */
   readonly #sync: (done: () => void) => void
+  readonly #failure: FirstFailure
   #waiting: Append[] = []
   #syncing = false
-  #failed = false
 
   constructor(
     fs: FileSystem,
@@ -34,6 +34,7 @@ export class SimSink implements StreamSink {
     this.#stream = at.stream
     this.#events = events
     this.#sync = sync
+    this.#failure = new FirstFailure((error) => events.onFailed(diskError(error)))
   }
 
   append(bytes: Buffer, placements: number[], lastSequence: number): void {
@@ -42,7 +43,7 @@ export class SimSink implements StreamSink {
   }
 
   remove(names: string[]): void {
-    this.#guard(() => this.#writer.remove(names))
+    this.#failure.guard(() => this.#writer.remove(names))
   }
 
   close(): Promise<void> {
@@ -51,32 +52,22 @@ export class SimSink implements StreamSink {
   }
 
   #begin(): void {
-    if (this.#failed) return
+    if (this.#failure.failed) return
     this.#syncing = true
     const group = this.#waiting
     this.#waiting = []
-    this.#guard(() => {
+    this.#failure.guard(() => {
       for (const { bytes, placements } of group) this.#writer.append(bytes, placements)
     })
     this.#sync(() => this.#finish(group.at(-1)!.lastSequence))
   }
 
   #finish(lastSequence: number): void {
-    if (this.#failed) return
-    this.#guard(() => this.#writer.sync())
-    if (this.#failed) return
+    if (this.#failure.failed) return
+    this.#failure.guard(() => this.#writer.sync())
+    if (this.#failure.failed) return
     this.#syncing = false
     this.#events.onDurable(this.#stream, lastSequence)
     if (this.#waiting.length > 0) this.#begin()
-  }
-
-  #guard(run: () => void): void {
-    if (this.#failed) return
-    try {
-      run()
-    } catch (error) {
-      this.#failed = true
-      this.#events.onFailed(diskError(error))
-    }
   }
 }

@@ -2,6 +2,8 @@ import { afterEach, beforeEach, expect, it, vi } from 'vitest'
 import { machineLater } from '../../src/base/node-clock.ts'
 import { RateLimit, restRatio } from '../../src/store/rate-limit.ts'
 
+const clock = { monotonicMs: () => Date.now(), wallMs: () => Date.now() }
+
 beforeEach(() => {
   vi.useFakeTimers({ now: 0 })
 })
@@ -11,7 +13,6 @@ afterEach(() => {
 })
 
 it('lets bytes through at the rate, in the order of their coming, and saves up nothing', async () => {
-  const clock = { monotonicMs: () => Date.now(), wallMs: () => Date.now() }
   const rate = new RateLimit(1000, clock, machineLater, () => 0)
   const done: [string, number][] = []
   const take = (name: string, bytes: number): void => {
@@ -36,7 +37,6 @@ it('lets bytes through at the rate, in the order of their coming, and saves up n
 })
 
 it('lets all go at once when it stops, and leaves no timer', async () => {
-  const clock = { monotonicMs: () => Date.now(), wallMs: () => Date.now() }
   const rate = new RateLimit(1, clock, machineLater, () => 0)
   const waits = [100, 100, 100].map((bytes) => rate.take(bytes))
   expect(vi.getTimerCount()).toBe(2)
@@ -46,7 +46,6 @@ it('lets all go at once when it stops, and leaves no timer', async () => {
 })
 
 it('rests after a piece, by the time that it took', async () => {
-  const clock = { monotonicMs: () => Date.now(), wallMs: () => Date.now() }
   const rate = new RateLimit(1e9, clock, machineLater, () => 4)
   const grantedAt = async (): Promise<number> => {
     const granted = rate.take(1).then(() => Date.now())
@@ -59,7 +58,6 @@ it('rests after a piece, by the time that it took', async () => {
 })
 
 it('does not take idle time for work', async () => {
-  const clock = { monotonicMs: () => Date.now(), wallMs: () => Date.now() }
   const rate = new RateLimit(1e9, clock, machineLater, () => 4)
   await rate.take(1)
   vi.setSystemTime(Date.now() + 60_000)
