@@ -5,6 +5,7 @@
  * the piece took. A machine with idle processors needs none, and the rate is what counts.
  */
 import type { Clock, Later } from '../base/clock.ts'
+import { MIB } from '../base/limits.ts'
 
 /** Rest for each millisecond of work. */
 export type RestRatio = () => number
@@ -13,8 +14,10 @@ export type RestRatio = () => number
 const IDLE_PLENTY = 0.6
 /** … below this one: the most. */
 const IDLE_LITTLE = 0.3
-/** A ninth of the time is work then, so that a snapshot never stands still. */
+/** A ninth of the time is work then. */
 const REST_MAX = 8
+/** Rest alone never makes it slower than this: a machine that is slow as well must get done, too. */
+const RESTED_BYTES_PER_MS_MIN = (12 * MIB) / 1000
 /** What lies between two takes is no longer work of one piece above this. */
 const WORK_MS_MAX = 20
 
@@ -30,8 +33,9 @@ export class RateLimit {
   readonly #rest: RestRatio
   /** Everything taken so far is paid for at this time. */
   #paidMs = 0
-  /** When the last one could begin. */
+  /** When the last one could begin, and how much it took. */
   #startedMs = Number.NEGATIVE_INFINITY
+  #startedBytes = 0
   #stopped = false
   readonly #waiting = new Set<{ cancel: () => void; readonly resolve: () => void }>()
 
@@ -47,6 +51,7 @@ export class RateLimit {
     const nowMs = this.#clock.monotonicMs()
     const startMs = Math.max(nowMs + this.#restMs(nowMs), this.#paidMs)
     this.#startedMs = startMs
+    this.#startedBytes = bytes
     this.#paidMs = startMs + bytes / this.#bytesPerMs
     if (startMs <= nowMs || this.#stopped) return Promise.resolve()
     return new Promise((resolve) => {
@@ -62,7 +67,8 @@ export class RateLimit {
   /** None when somebody waits already, or nothing was under way. */
   #restMs(nowMs: number): number {
     const workMs = nowMs - this.#startedMs
-    return workMs > 0 && workMs <= WORK_MS_MAX ? workMs * this.#rest() : 0
+    if (workMs <= 0 || workMs > WORK_MS_MAX) return 0
+    return Math.min(workMs * this.#rest(), this.#startedBytes / RESTED_BYTES_PER_MS_MIN)
   }
 
   /** Nobody waits any more: whoever does would hold up the end of a thread or store. */

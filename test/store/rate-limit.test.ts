@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, expect, it, vi } from 'vitest'
+import { KIB, MIB } from '../../src/base/limits.ts'
 import { machineLater } from '../../src/base/node-clock.ts'
 import { RateLimit, restRatio } from '../../src/store/rate-limit.ts'
 
@@ -45,16 +46,25 @@ it('lets all go at once when it stops, and leaves no timer', async () => {
   await Promise.all([...waits, rate.take(100)])
 })
 
-it('rests after a piece, by the time that it took', async () => {
+/** When the second of two pieces may be moved, if the first took so long. */
+async function restAfter(workMs: number, bytes: number): Promise<number> {
   const rate = new RateLimit(1e9, clock, machineLater, () => 4)
   const grantedAt = async (): Promise<number> => {
-    const granted = rate.take(1).then(() => Date.now())
+    const granted = rate.take(bytes).then(() => Date.now())
     await vi.advanceTimersByTimeAsync(1000)
     return granted
   }
   const first = await grantedAt()
-  vi.setSystemTime(first + 3)
-  expect(await grantedAt()).toBe(first + 3 + 12)
+  vi.setSystemTime(first + workMs)
+  return (await grantedAt()) - (first + workMs)
+}
+
+it('rests after a piece, by the time that it took', async () => {
+  expect(await restAfter(3, MIB)).toBe(12)
+})
+
+it('rests no longer than 12 MiB a second bear, however slow the machine is', async () => {
+  expect(await restAfter(20, 128 * KIB)).toBe(Math.floor((1000 * 128) / (12 * 1024)))
 })
 
 it('does not take idle time for work', async () => {
