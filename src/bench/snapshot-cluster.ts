@@ -10,6 +10,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { build, type Histogram } from 'hdr-histogram-js'
+import { assert } from '../base/assert.ts'
+import { PolyraftError } from '../base/errors.ts'
 import { MIB } from '../base/limits.ts'
 import { silentLogger } from '../base/logger.ts'
 import { connect } from '../client/connect.ts'
@@ -29,11 +31,13 @@ const BIG_VALUE_BYTES = 1024
 const VALUE_BYTES = 256
 /** Far from what the regions could take: latency is that of the store, not of a queue. */
 const WRITES_PER_SECOND = 1000
-const ROUNDS = 3
+const ROUNDS = 5
 /** What filling and removing leave RocksDB to compact is no part of a snapshot. */
 const SETTLE_MS = 3000
 const POLL_MS = 20
-const ROUND_MS_MAX = 90_000
+/** How often stores are asked how far a snapshot is, with one and without: each answer costs them time. */
+const WATCH_MS = 250
+const STEP_MS_MAX = 180_000
 const MICROS_MAX = 60_000_000
 
 /** In the order in which a snapshot goes through them; sending and receiving are one time. */
@@ -106,10 +110,10 @@ async function oneRound(cluster: Cluster, seconds: number): Promise<Round> {
       storeId: removed.storeId,
     })
     const watched = (): Promise<readonly Phase[] | undefined> => snapshotOf(processes, region.id)
-    await until(async () => (await watched()) !== undefined)
+    await until('ordering a new replica', POLL_MS, async () => (await watched()) !== undefined)
     const startMs = performance.now()
     load.begin()
-    await until(async () => {
+    await until('the snapshot', WATCH_MS, async () => {
       const phases = await watched()
       load.phase = PHASES.find((phase) => phases?.includes(phase))
       return phases === undefined && isReplaced(await big(), removed.id)
@@ -118,7 +122,11 @@ async function oneRound(cluster: Cluster, seconds: number): Promise<Round> {
     const took = (performance.now() - startMs) / 1000
     await sleep(SETTLE_MS)
     load.begin()
-    await sleep(Math.max(took, seconds) * 1000)
+    const endMs = performance.now() + Math.max(took, seconds) * 1000
+    await until('the time without', WATCH_MS, async () => {
+      assert((await watched()) === undefined, 'nothing else moves the region')
+      return performance.now() >= endMs
+    })
     return { seconds: took, during, byPhase, quiet: load.take().all }
   } finally {
     await load.stop()
@@ -142,11 +150,13 @@ async function snapshotOf(
   return PHASES.filter((phase) => phases.includes(phase))
 }
 
-async function until(met: () => Promise<boolean>): Promise<void> {
-  const endMs = performance.now() + ROUND_MS_MAX
+async function until(what: string, everyMs: number, met: () => Promise<boolean>): Promise<void> {
+  const endMs = performance.now() + STEP_MS_MAX
   while (!(await met())) {
-    if (performance.now() > endMs) throw new Error(`not met within ${ROUND_MS_MAX} ms`)
-    await sleep(POLL_MS)
+    if (performance.now() > endMs) {
+      throw new PolyraftError('Timeout', `${what} took more than ${STEP_MS_MAX / 1000} s`)
+    }
+    await sleep(everyMs)
   }
 }
 
