@@ -70,14 +70,16 @@ describe('one of three', () => {
   it('gives its leaders away when it is almost full, and writes go on', async () => {
     harness = await StoreHarness.start({ regions: 6, config: CONFIG })
     await harness.write(0, 100)
-    expect(leadersOf(1)).toBeGreaterThan(0)
-    await becomes(1, 'almost-full')
+    // Chance decides who leads, and may leave a store without.
+    const [short, ...others] = [1, 2, 3].sort((a, b) => leadersOf(b) - leadersOf(a))
+    expect(leadersOf(short!)).toBeGreaterThan(0)
+    await becomes(short!, 'almost-full')
     await harness.write(100, 300)
-    await expect.poll(() => leadersOf(1), { timeout: 20_000 }).toBe(0)
+    await expect.poll(() => leadersOf(short!), { timeout: 20_000 }).toBe(0)
     await harness.write(300, 400)
-    await heard(1, 2, 3)
+    await heard(1, ...others)
     // As a follower it still takes what others write.
-    await expect.poll(() => harness!.behind(1), { timeout: 20_000 }).toEqual([])
+    await expect.poll(() => harness!.behind(short!), { timeout: 20_000 }).toEqual([])
   })
 
   it('holds nobody up when it is full, loses nothing, and catches up', async () => {
