@@ -20,8 +20,10 @@ export class ClusterProcess {
   readonly #child: ChildProcess
 
   /** Ports basePort … basePort + 6. */
-  static async start(dir: string, basePort: number, regions: number): Promise<ClusterProcess> {
-    const child = spawn(
+  constructor(dir: string, basePort: number, regions: number) {
+    this.dir = dir
+    this.pd = `127.0.0.1:${basePort}`
+    this.#child = spawn(
       process.execPath,
       [
         fileURLToPath(builtUrl('server/main.js')),
@@ -30,16 +32,14 @@ export class ClusterProcess {
         ...['--pd-port', `${basePort}`, '--store-port', `${basePort + 1}`],
         ...['--status-port', `${basePort + 1 + STORES}`],
       ],
-      { stdio: ['ignore', 'pipe', 'inherit'] },
+      // Out of the reach of a terminal's Ctrl-C: stop() is its one order to end.
+      { stdio: ['ignore', 'pipe', 'inherit'], detached: true },
     )
-    await ready(child)
-    return new ClusterProcess(dir, `127.0.0.1:${basePort}`, child)
   }
 
-  private constructor(dir: string, pd: string, child: ChildProcess) {
-    this.dir = dir
-    this.pd = pd
-    this.#child = child
+  /** Resolves when all stores serve. */
+  ready(): Promise<void> {
+    return ready(this.#child)
   }
 
   get pids(): { pd: number; stores: number[] } {
@@ -48,7 +48,7 @@ export class ClusterProcess {
   }
 
   async stop(): Promise<void> {
-    if (this.#child.exitCode !== null) return
+    if (this.#child.exitCode !== null || this.#child.signalCode !== null) return
     const ended = new Promise((resolve) => this.#child.once('exit', resolve))
     this.#child.kill('SIGTERM')
     await ended
@@ -59,7 +59,6 @@ function ready(child: ChildProcess): Promise<void> {
   return new Promise((resolve, reject) => {
     let output = ''
     const late = setTimeout(() => {
-      child.kill('SIGTERM')
       reject(new Error(`the cluster was not ready within ${READY_MS_MAX / 1000} s:\n${output}`))
     }, READY_MS_MAX)
     child.once('exit', (code) => {

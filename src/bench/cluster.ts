@@ -6,9 +6,9 @@
  * Every system first runs for WARM_UP_SECONDS: V8 compiles a store's code meanwhile, and a store is up
  * for days. What it did in that time is a row of its own.
  */
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
+import { PolyraftError } from '../base/errors.ts'
 import { connect } from '../client/connect.ts'
 import type { KvClient } from '../client/kv-client.ts'
 import { ClusterProcess, freePortBlock } from './cluster-process.ts'
@@ -17,6 +17,7 @@ import { EtcdCluster, etcdVersion } from './etcd-cluster.ts'
 import { BenchData, type LoadResult, median, type Operation, runLoad } from './load.ts'
 import { processStats } from './process-stats.ts'
 import { BenchReport } from './report.ts'
+import { type Scratch, withScratch } from './scratch.ts'
 
 export interface ClusterBenchOptions {
   readonly json: boolean
@@ -25,6 +26,8 @@ export interface ClusterBenchOptions {
 }
 
 const VALUE_BYTES = 256
+const INFLIGHT = 256
+const INFLIGHT_MANY = 1024
 const WARM_UP_SECONDS = 10
 const ROUNDS = 3
 const DEFAULT_SECONDS = 4
@@ -39,12 +42,12 @@ interface Phase {
 const WARM_UP: Phase = {
   name: `put, first ${WARM_UP_SECONDS} s after the start`,
   operation: 'put',
-  inflight: 256,
+  inflight: INFLIGHT,
 }
 const PHASES: readonly Phase[] = [
-  { name: 'put', operation: 'put', inflight: 256 },
-  { name: 'get', operation: 'get', inflight: 256 },
-  { name: 'put, 1024 in flight', operation: 'put', inflight: 1024 },
+  { name: 'put', operation: 'put', inflight: INFLIGHT },
+  { name: 'get', operation: 'get', inflight: INFLIGHT },
+  { name: `put, ${INFLIGHT_MANY} in flight`, operation: 'put', inflight: INFLIGHT_MANY },
 ]
 
 interface System {
@@ -64,10 +67,10 @@ const data = new BenchData(VALUE_BYTES)
 export async function run(options: ClusterBenchOptions): Promise<void> {
   const report = new BenchReport(options.json)
   const seconds = options.seconds ?? DEFAULT_SECONDS
-  const regions = options.args.length > 0 ? options.args.map(Number) : DEFAULT_REGIONS
+  const regions = options.args.length > 0 ? options.args.map(regionCount) : DEFAULT_REGIONS
   const etcd = etcdVersion()
   report.note(
-    `256 in flight, ${VALUE_BYTES}-byte values, 3 replicas, fsync before every acknowledgement; ` +
+    `${INFLIGHT} in flight, ${VALUE_BYTES}-byte values, 3 replicas, fsync before every acknowledgement; ` +
       `warmed up for ${WARM_UP_SECONDS} s, then ${ROUNDS} interleaved rounds of ${seconds} s each, medians; ` +
       (etcd === undefined ? 'etcd is not installed, so there is no comparison' : `etcd ${etcd}`),
   )
@@ -76,8 +79,24 @@ export async function run(options: ClusterBenchOptions): Promise<void> {
     puts.push(await runOne(count, seconds, etcd !== undefined, report))
   }
   report.finish()
+  if (puts.length > 1) noteFlatness(regions, puts, report)
+}
+
+function regionCount(text: string): number {
+  const count = Number(text)
+  if (Number.isSafeInteger(count) && count >= 1) return count
+  throw new PolyraftError('InvalidArgument', `"${text}" is no number of regions`)
+}
+
+function noteFlatness(
+  regions: readonly number[],
+  puts: readonly number[],
+  report: BenchReport,
+): void {
   const shares = puts.map((rate) => (rate / puts[0]!).toFixed(2))
-  report.note(`puts/s with ${regions.join(', ')} region(s), to the first: ${shares.join(', ')}`)
+  report.note(
+    `puts/s with ${regions.join(', ')} regions, as shares of the first: ${shares.join(', ')}`,
+  )
 }
 
 /** Returns our puts/s. */
@@ -87,32 +106,28 @@ async function runOne(
   withEtcd: boolean,
   report: BenchReport,
 ): Promise<number> {
-  const dir = mkdtempSync(join(tmpdir(), 'polyraft-bench-'))
-  const closers: (() => Promise<void>)[] = []
-  try {
-    const polyraft = await startPolyraft(join(dir, 'polyraft'), regions, closers, report)
+  return withScratch('cluster', async (scratch) => {
+    const polyraft = await startPolyraft(scratch, regions, report)
     const systems = [polyraft]
-    if (withEtcd) systems.push(await startEtcd(join(dir, 'etcd'), closers))
+    if (withEtcd) systems.push(await startEtcd(scratch))
     const puts = await measure(systems, regions, seconds, report)
     reportMemory(polyraft, `after the run, ${regions} region(s)`, report)
     return puts
-  } finally {
-    for (const close of closers.reverse()) await close()
-    rmSync(dir, { recursive: true, force: true })
-  }
+  })
 }
 
 async function startPolyraft(
-  dir: string,
+  scratch: Scratch,
   regions: number,
-  closers: (() => Promise<void>)[],
   report: BenchReport,
 ): Promise<System> {
-  mkdirSync(dir, { recursive: true })
-  const cluster = await ClusterProcess.start(dir, await freePortBlock(7), regions)
-  closers.push(() => cluster.stop())
+  const dir = join(scratch.dir, 'polyraft')
+  mkdirSync(dir)
+  const cluster = new ClusterProcess(dir, await freePortBlock(7), regions)
+  scratch.onEnd(() => cluster.stop())
+  await cluster.ready()
   const kv = await connect({ pd: [cluster.pd], timeoutMs: 10_000 })
-  closers.push(() => kv.close())
+  scratch.onEnd(() => kv.close())
   const { pd, stores } = cluster.pids
   const system = { name: 'polyraft', serverPids: [pd, ...stores], ...polyraftOperations(kv) }
   reportMemory(system, `at rest, ${regions} region(s)`, report)
@@ -126,12 +141,13 @@ function polyraftOperations(kv: KvClient): { put: Operation; get: Operation } {
   }
 }
 
-async function startEtcd(dir: string, closers: (() => Promise<void>)[]): Promise<System> {
-  mkdirSync(dir, { recursive: true })
-  const cluster = await EtcdCluster.start(dir, await freePortBlock(6))
-  closers.push(() => cluster.stop())
+async function startEtcd(scratch: Scratch): Promise<System> {
+  const dir = join(scratch.dir, 'etcd')
+  mkdirSync(dir)
+  const cluster = new EtcdCluster(dir, await freePortBlock(6))
+  scratch.onEnd(() => cluster.stop())
   const client = new EtcdClient(await cluster.leader())
-  closers.push(() => client.close())
+  scratch.onEnd(() => client.close())
   return {
     name: 'etcd',
     serverPids: cluster.pids,

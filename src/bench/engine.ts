@@ -5,14 +5,13 @@
  * Each case runs for `seconds`, on random keys out of a set that is loaded first. Operations are
  * rows, whatever the batch; latency is a call's.
  */
-import { mkdtempSync, rmSync, statfsSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { statfsSync } from 'node:fs'
 import { build } from 'hdr-histogram-js'
 import { MIB } from '../base/limits.ts'
 import { ColumnFamily, type KvEngine } from '../engine/port.ts'
 import { openRocksDb } from '../engine/rocksdb-engine.ts'
 import { BenchReport } from './report.ts'
+import { withScratch } from './scratch.ts'
 
 export interface EngineBenchOptions {
   readonly seconds: number
@@ -35,23 +34,21 @@ interface Measured {
 }
 
 export async function runEngineBench(options: EngineBenchOptions): Promise<void> {
-  const dir = mkdtempSync(join(tmpdir(), 'polyraft-bench-engine-'))
-  const rssBefore = process.memoryUsage.rss()
-  const engine = await openRocksDb({ dir })
-  const atRest = (process.memoryUsage.rss() - rssBefore) / MIB
-  const disk = statfsSync(dir).type === TMPFS_MAGIC ? 'tmpfs: fsync costs nothing' : 'file system'
   const report = new BenchReport(options.json)
-  try {
+  await withScratch('engine', async (scratch) => {
+    const { dir } = scratch
+    const rssBefore = process.memoryUsage.rss()
+    const engine = await openRocksDb({ dir })
+    scratch.onEnd(() => engine.close())
+    const atRest = (process.memoryUsage.rss() - rssBefore) / MIB
+    const disk = statfsSync(dir).type === TMPFS_MAGIC ? 'tmpfs: fsync costs nothing' : 'file system'
     const config = { replicas: 1, keys: KEYS, valueBytes: VALUE_BYTES, disk }
     const suite = new EngineSuite(engine, report, options.seconds, {
       ...config,
       rocksRestMiB: Math.round(atRest * 10) / 10,
     })
     await suite.run()
-  } finally {
-    await engine.close()
-    rmSync(dir, { recursive: true, force: true })
-  }
+  })
   report.finish()
 }
 

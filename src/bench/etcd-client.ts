@@ -30,11 +30,20 @@ export class EtcdClient {
     this.#call(RANGE, field(1, key), done)
   }
 
+  /** What is under way fails. */
   close(): Promise<void> {
-    return new Promise((resolve) => this.#session.close(resolve))
+    if (this.#session.destroyed) return Promise.resolve()
+    return new Promise((resolve) => {
+      this.#session.once('close', resolve)
+      this.#session.destroy()
+    })
   }
 
   #call(path: string, message: Buffer, done: (error: Error | undefined) => void): void {
+    if (this.#session.destroyed) {
+      setImmediate(done, new Error('etcd: the connection is closed'))
+      return
+    }
     const stream = this.#session.request(
       {
         [constants.HTTP2_HEADER_METHOD]: 'POST',

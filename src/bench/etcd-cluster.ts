@@ -27,8 +27,7 @@ export class EtcdCluster {
   readonly #endpoints: string[] = []
 
   /** Ports basePort … basePort + 5. */
-  static async start(dir: string, basePort: number): Promise<EtcdCluster> {
-    const cluster = new EtcdCluster()
+  constructor(dir: string, basePort: number) {
     const peers = Array.from(
       { length: MEMBERS },
       (_, i) => `http://127.0.0.1:${basePort + 2 * i + 1}`,
@@ -36,7 +35,7 @@ export class EtcdCluster {
     const initial = peers.map((url, i) => `m${i}=${url}`).join(',')
     for (let i = 0; i < MEMBERS; i++) {
       const client = `http://127.0.0.1:${basePort + 2 * i}`
-      cluster.#endpoints.push(client)
+      this.#endpoints.push(client)
       const log = openSync(join(dir, `etcd-${i}.log`), 'a')
       const args = [
         ...['--name', `m${i}`, '--data-dir', join(dir, `etcd-${i}`)],
@@ -45,22 +44,15 @@ export class EtcdCluster {
         ...['--initial-cluster', initial, '--initial-cluster-state', 'new'],
         ...['--quota-backend-bytes', `${8 * 1024 ** 3}`, '--log-level', 'error'],
       ]
-      cluster.#processes.push(spawn('etcd', args, { stdio: ['ignore', log, log] }))
+      this.#processes.push(spawn('etcd', args, { stdio: ['ignore', log, log] }))
     }
-    try {
-      await cluster.leader()
-    } catch (error) {
-      await cluster.stop()
-      throw error
-    }
-    return cluster
   }
 
   get pids(): number[] {
     return this.#processes.map(({ pid }) => pid!)
   }
 
-  /** Endpoint of the member that leads: clients that know it get etcd's best figures. */
+  /** Endpoint of the member that leads, once one does: clients that know it get etcd's best figures. */
   async leader(): Promise<string> {
     for (let waited = 0; waited < START_MS_MAX; waited += POLL_MS) {
       for (const endpoint of this.#endpoints) {

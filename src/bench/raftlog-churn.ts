@@ -6,9 +6,6 @@
  * Operations are entries; latency is a round's. Space amplification: disk use by live entries;
  * write amplification: bytes written by bytes of entries.
  */
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { build } from 'hdr-histogram-js'
 import { MIB } from '../base/limits.ts'
 import { silentLogger } from '../base/logger.ts'
@@ -17,6 +14,7 @@ import { openRaftLog } from '../raftlog/open.ts'
 import type { RaftLog } from '../raftlog/port.ts'
 import { ENTRY_BYTES, HARD_STATE } from './raftlog-load.ts'
 import type { BenchReport } from './report.ts'
+import { withScratch } from './scratch.ts'
 
 const REGIONS = 1000
 const BUSY = 100
@@ -27,14 +25,11 @@ const PURGE_BYTES = 16 * MIB
 const GENERATIONS_PER_SECOND = 25
 
 export async function runChurn(report: BenchReport, seconds: number): Promise<void> {
-  const dir = mkdtempSync(join(tmpdir(), 'polyraft-bench-churn-'))
-  try {
+  await withScratch('churn', async ({ dir }) => {
     const churn = await Churn.open(dir)
     await churn.run(Math.ceil(seconds * GENERATIONS_PER_SECOND), report)
     await churn.close()
-  } finally {
-    rmSync(dir, { recursive: true, force: true })
-  }
+  })
 }
 
 class Churn {

@@ -3,8 +3,7 @@
  * Operations are entries; latency is one opening's. The files are in the page cache: what a disk adds
  * depends on the disk.
  */
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { GIB, MIB } from '../base/limits.ts'
 import { silentLogger } from '../base/logger.ts'
@@ -14,6 +13,7 @@ import { openRaftLog } from '../raftlog/open.ts'
 import type { RaftLog } from '../raftlog/port.ts'
 import { HARD_STATE, SEGMENT_BYTES } from './raftlog-load.ts'
 import type { BenchReport } from './report.ts'
+import { withScratch } from './scratch.ts'
 
 interface RecoveryCase {
   readonly regions: number
@@ -29,13 +29,10 @@ const OPENINGS = 3
 
 export async function runRecovery(report: BenchReport): Promise<void> {
   for (const one of CASES) {
-    const dir = mkdtempSync(join(tmpdir(), 'polyraft-bench-recovery-'))
-    try {
+    await withScratch('recovery', async ({ dir }) => {
       await fill(await open(dir), one)
       await measure(dir, one, report)
-    } finally {
-      rmSync(dir, { recursive: true, force: true })
-    }
+    })
   }
 }
 

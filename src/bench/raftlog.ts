@@ -8,7 +8,7 @@
  * once: what the log costs the poller. Operations are entries; latency is from write() to
  * onPersisted.
  */
-import { mkdtempSync, rmSync, statfsSync } from 'node:fs'
+import { statfsSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setFlagsFromString } from 'node:v8'
@@ -31,6 +31,7 @@ import {
 import { runRecovery } from './raftlog-recovery.ts'
 import { RocksThreadLog } from './raftlog-rocks-thread.ts'
 import { BenchReport } from './report.ts'
+import { withScratch } from './scratch.ts'
 
 export interface RaftLogBenchOptions {
   readonly json: boolean
@@ -83,23 +84,16 @@ export async function run(options: RaftLogBenchOptions): Promise<void> {
 }
 
 async function runAppend(report: BenchReport, seconds: number): Promise<void> {
-  for (const one of CASES) await inDirectory((dir) => runCase(one, dir, seconds, report))
+  for (const one of CASES) {
+    await withScratch('raftlog', ({ dir }) => runCase(one, dir, seconds, report))
+  }
   for (const one of MAIN_THREAD_CASES) {
-    await inDirectory((dir) => runMainThread(one, dir, seconds, report))
+    await withScratch('raftlog', ({ dir }) => runMainThread(one, dir, seconds, report))
   }
 }
 
 function diskKind(): string {
   return statfsSync(tmpdir()).type === TMPFS_MAGIC ? 'tmpfs: fsync costs nothing' : tmpdir()
-}
-
-async function inDirectory(use: (dir: string) => Promise<void>): Promise<void> {
-  const dir = mkdtempSync(join(tmpdir(), 'polyraft-bench-raftlog-'))
-  try {
-    await use(dir)
-  } finally {
-    rmSync(dir, { recursive: true, force: true })
-  }
 }
 
 async function runCase(

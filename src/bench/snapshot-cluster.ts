@@ -5,9 +5,6 @@
  * due, is taken from the beginning of the build to the end of the installation, by phase, and beside
  * it for as long when nothing else happens.
  */
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { build, type Histogram } from 'hdr-histogram-js'
 import { assert } from '../base/assert.ts'
@@ -21,8 +18,10 @@ import type { PdAdmin } from '../pd/admin-port.ts'
 import { connectPd } from '../pd/grpc-client.ts'
 import type { PdClient, RegionInfo } from '../pd/port.ts'
 import { PeerRole } from '../region/region.ts'
+import { freePortBlock } from './cluster-process.ts'
 import { median } from './load.ts'
 import type { BenchReport } from './report.ts'
+import { withScratch } from './scratch.ts'
 import { StoreProcesses } from './store-processes.ts'
 
 const REGIONS = 4
@@ -65,26 +64,36 @@ interface Round {
 }
 
 export async function runCluster(report: BenchReport, seconds: number): Promise<void> {
-  const dir = mkdtempSync(join(tmpdir(), 'polyraft-bench-snapshot-'))
-  const opened: { close(): Promise<void> }[] = []
-  const processes = await StoreProcesses.start(dir, REGIONS)
-  try {
+  await withScratch('snapshot', async (scratch) => {
+    const processes = new StoreProcesses(scratch.dir, await freePortBlock(7))
+    scratch.onEnd(() => processes.stop())
+    await processes.start(REGIONS)
     const pd = await connectPd([processes.pd], { logger: silentLogger })
-    opened.push(pd)
+    scratch.onEnd(() => pd.close())
     const admin = await connectPdAdmin([processes.pd], { logger: silentLogger })
-    opened.push(admin)
+    scratch.onEnd(() => admin.close())
     const kv = await connect({ pd: [processes.pd], timeoutMs: 20_000 })
-    opened.push(kv)
+    scratch.onEnd(() => kv.close())
+    report.note(`cluster: a region of ${BIG_BYTES / MIB} MiB is filled, then ${ROUNDS} rounds`)
     await fill(kv, BIG_BYTES / BIG_VALUE_BYTES)
     const cluster: Cluster = { processes, pd, admin, kv }
     const rounds: Round[] = []
-    for (let i = 0; i < ROUNDS; i++) rounds.push(await oneRound(cluster, seconds))
+    while (rounds.length < ROUNDS) {
+      rounds.push(await oneRound(cluster, seconds))
+      noteRound(rounds, report)
+    }
     addRows(report, rounds, await phaseSeconds(processes))
-  } finally {
-    for (const each of opened) await each.close()
-    await processes.stop()
-    rmSync(dir, { recursive: true, force: true })
-  }
+  })
+}
+
+/** Each takes more than a minute: so that one sees it go on. */
+function noteRound(rounds: readonly Round[], report: BenchReport): void {
+  const { seconds, during, quiet } = rounds.at(-1)!
+  const p99 = (each: Histogram): string => (each.getValueAtPercentile(99) / 1000).toFixed(1)
+  report.note(
+    `cluster: round ${rounds.length} of ${ROUNDS}: p99 of other regions ${p99(during)} ms during a ` +
+      `snapshot of ${seconds.toFixed(0)} s, ${p99(quiet)} ms without`,
+  )
 }
 
 async function fill(kv: KvClient, rows: number): Promise<void> {

@@ -4,8 +4,6 @@
  * one thread. Rates are of key and value bytes, the same for all. Latency is that of one step: a
  * block, a chunk or a batch.
  */
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { build } from 'hdr-histogram-js'
 import { MIB } from '../base/limits.ts'
@@ -26,6 +24,7 @@ import { CHUNK_HEADROOM_BYTES } from '../transport/snapshot-stream.ts'
 import { createTcpTransport, type TcpTransport } from '../transport/tcp-transport.ts'
 import { median } from './load.ts'
 import type { BenchReport } from './report.ts'
+import { type Scratch, withScratch } from './scratch.ts'
 
 const REGION_BYTES = 256 * MIB
 const VALUE_BYTES = 256
@@ -63,23 +62,19 @@ interface End {
 }
 
 export async function runSteps(report: BenchReport): Promise<void> {
-  const dir = mkdtempSync(join(tmpdir(), 'polyraft-bench-snapshot-'))
-  const { rocksdbBlockCacheBytes, rocksdbWriteBufferBytes } = defaultStoreConfig()
-  const engine = await openRocksDb({
-    dir: join(dir, 'kv'),
-    blockCacheBytes: rocksdbBlockCacheBytes,
-    writeBufferBytes: rocksdbWriteBufferBytes,
-  })
-  const closers: (() => Promise<void>)[] = [() => engine.close()]
   const steps: Steps = { scan: [], rewrite: [], build: [], send: [], install: [] }
-  try {
+  await withScratch('snapshot', async (scratch) => {
+    const { rocksdbBlockCacheBytes, rocksdbWriteBufferBytes } = defaultStoreConfig()
+    const engine = await openRocksDb({
+      dir: join(scratch.dir, 'kv'),
+      blockCacheBytes: rocksdbBlockCacheBytes,
+      writeBufferBytes: rocksdbWriteBufferBytes,
+    })
+    scratch.onEnd(() => engine.close())
     load(engine)
-    const ends = await openEnds(engine, dir, closers)
+    const ends = await openEnds(engine, scratch)
     for (let round = 1; round <= ROUNDS; round++) await measure(engine, ends, round, steps)
-  } finally {
-    for (const close of closers.reverse()) await close()
-    rmSync(dir, { recursive: true, force: true })
-  }
+  })
   addRows(report, steps)
 }
 
@@ -97,12 +92,11 @@ function load(engine: SharedKvEngine): void {
 
 async function openEnds(
   engine: SharedKvEngine,
-  dir: string,
-  closers: (() => Promise<void>)[],
+  scratch: Scratch,
 ): Promise<{ readonly from: End; readonly to: End }> {
   const addresses = new Map<number, string>()
   const open = async (storeId: number, other: () => End | undefined): Promise<End> => {
-    const own = join(dir, `snap-${storeId}`)
+    const own = join(scratch.dir, `snap-${storeId}`)
     nodeFileSystem.makeDirectory(own)
     const pool = new SnapPool({
       engineHandle: engine.handle,
@@ -123,7 +117,7 @@ async function openEnds(
       random: machineRandom,
     })
     addresses.set(storeId, link.address)
-    closers.push(async () => {
+    scratch.onEnd(async () => {
       await link.close()
       await pool.close()
     })

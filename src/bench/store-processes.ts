@@ -5,7 +5,6 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { builtUrl } from '../base/built-url.ts'
 import type { RegionStatus } from '../store/port.ts'
-import { freePortBlock } from './cluster-process.ts'
 
 const MAIN = fileURLToPath(builtUrl('server/main.js'))
 const STORES = [1, 2, 3] as const
@@ -17,23 +16,18 @@ export class StoreProcesses {
   readonly #base: number
   readonly #running = new Map<string, ChildProcess>()
 
-  static async start(dir: string, regions: number): Promise<StoreProcesses> {
-    const processes = new StoreProcesses(dir, await freePortBlock(7))
-    const plan = ['--initial-stores', '3', '--regions', `${regions}`, '--replicas', '3']
-    const pd = ['pd', '--data-dir', join(dir, 'pd'), '--client-addr', processes.pd, ...plan]
-    processes.#spawn('pd', pd)
-    try {
-      await Promise.all(STORES.map((number) => processes.#startStore(number)))
-      return processes
-    } catch (error) {
-      await processes.stop()
-      throw error
-    }
+  /** Ports basePort … basePort + 6. */
+  constructor(dir: string, basePort: number) {
+    this.#dir = dir
+    this.#base = basePort
   }
 
-  private constructor(dir: string, base: number) {
-    this.#dir = dir
-    this.#base = base
+  /** Resolves when all stores serve. */
+  async start(regions: number): Promise<void> {
+    const plan = ['--initial-stores', '3', '--regions', `${regions}`, '--replicas', '3']
+    const dir = join(this.#dir, 'pd')
+    this.#spawn('pd', ['pd', '--data-dir', dir, '--client-addr', this.pd, ...plan])
+    await Promise.all(STORES.map((number) => this.#startStore(number)))
   }
 
   get pd(): string {

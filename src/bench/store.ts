@@ -3,8 +3,6 @@
  * RocksDB with synced batches through the same binding, interleaved. Both acknowledge only what is
  * on disk; the bare engine gets the batch size that the store's clients would fill at best.
  */
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { silentLogger } from '../base/logger.ts'
 import { ColumnFamily, type SharedKvEngine } from '../engine/port.ts'
@@ -13,6 +11,7 @@ import { openCluster } from '../server/open-cluster.ts'
 import { defaultStoreConfig } from '../store/config.ts'
 import { BenchData, type LoadResult, median, type Operation, runLoad } from './load.ts'
 import { BenchReport } from './report.ts'
+import { withScratch } from './scratch.ts'
 
 export interface StoreBenchOptions {
   readonly json: boolean
@@ -30,16 +29,17 @@ const data = new BenchData(VALUE_BYTES)
 export async function run(options: StoreBenchOptions): Promise<void> {
   const report = new BenchReport(options.json)
   const seconds = options.seconds ?? DEFAULT_SECONDS
-  const dir = mkdtempSync(join(tmpdir(), 'polyraft-bench-'))
-  const { rocksdbBlockCacheBytes, rocksdbWriteBufferBytes } = defaultStoreConfig()
-  const engine = await openRocksDb({
-    dir: join(dir, 'bare'),
-    blockCacheBytes: rocksdbBlockCacheBytes,
-    writeBufferBytes: rocksdbWriteBufferBytes,
-    logger: silentLogger,
-  })
-  const cluster = await openCluster({ dir: join(dir, 'store'), stores: 1 })
-  try {
+  await withScratch('store', async (scratch) => {
+    const { rocksdbBlockCacheBytes, rocksdbWriteBufferBytes } = defaultStoreConfig()
+    const engine = await openRocksDb({
+      dir: join(scratch.dir, 'bare'),
+      blockCacheBytes: rocksdbBlockCacheBytes,
+      writeBufferBytes: rocksdbWriteBufferBytes,
+      logger: silentLogger,
+    })
+    scratch.onEnd(() => engine.close())
+    const cluster = await openCluster({ dir: join(scratch.dir, 'store'), stores: 1 })
+    scratch.onEnd(() => cluster.close())
     report.note(
       `one store in this process, client included; ${VALUE_BYTES}-byte values, every write fsynced; ` +
         `${ROUNDS} interleaved rounds of ${seconds} s, medians`,
@@ -53,11 +53,7 @@ export async function run(options: StoreBenchOptions): Promise<void> {
       addRow(report, `get, ${inflight} in flight`, 'polyraft', [result], { synced: false })
     }
     report.finish()
-  } finally {
-    await cluster.close()
-    await engine.close()
-    rmSync(dir, { recursive: true, force: true })
-  }
+  })
 }
 
 async function comparePuts(
