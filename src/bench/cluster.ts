@@ -1,7 +1,8 @@
 /**
  * Suite `cluster`: three store processes and PD on this machine, beside a three-member etcd where it
- * is installed, interleaved in one run: 256-byte values, 256 operations in flight (puts with 1024, too),
- * three replicas, every write fsynced by a quorum before it is acknowledged, reads linearizable.
+ * is installed, interleaved in one run: 256-byte values, 256 operations in flight (puts with 1024, too,
+ * and one after another: that is latency), three replicas, every write fsynced by a quorum before it is
+ * acknowledged, reads linearizable.
  *
  * Every system first runs for WARM_UP_SECONDS: V8 compiles a store's code meanwhile, and a store is up
  * for days. What it did in that time is a row of its own.
@@ -48,6 +49,7 @@ const PHASES: readonly Phase[] = [
   { name: 'put', operation: 'put', inflight: INFLIGHT },
   { name: 'get', operation: 'get', inflight: INFLIGHT },
   { name: `put, ${INFLIGHT_MANY} in flight`, operation: 'put', inflight: INFLIGHT_MANY },
+  { name: 'put, one after another', operation: 'put', inflight: 1 },
 ]
 
 interface System {
