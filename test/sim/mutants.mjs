@@ -4,7 +4,8 @@
  *
  *   node test/sim/mutants.mjs [number …]        SIM_SEEDS: how many stories each gets at most
  *
- * A fault is named by the text that it replaces; a mutant that does not apply any more fails too.
+ * A fault is named by the text that it replaces; a mutant that does not apply any more fails too. Without
+ * a fault everything has to pass first: tests that cannot run would catch any of them.
  */
 import { spawnSync } from 'node:child_process'
 import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
@@ -107,10 +108,12 @@ const wanted = process.argv.slice(2).map(Number)
 const copy = mkdtempSync(join(tmpdir(), 'polyraft-sim-mutants-'))
 let survivors = 0
 try {
-  for (const folder of ['src', 'test/sim', 'vitest.config.ts', 'package.json']) {
+  for (const folder of ['src', 'test', 'vitest.config.ts', 'package.json']) {
     cpSync(join(ROOT, folder), join(copy, folder), { recursive: true })
   }
   symlinkSync(join(ROOT, 'node_modules'), join(copy, 'node_modules'))
+  const failure = failureOfStories()
+  if (failure !== undefined) throw new Error(`without a fault: ${failure}`)
   MUTANTS.forEach((mutant, i) => {
     if (wanted.length === 0 || wanted.includes(i + 1)) run(i + 1, mutant)
   })
@@ -148,6 +151,7 @@ function failureOfStories() {
   const text = stdout + stderr
   const seed = /seed (\d+) fails/.exec(text)?.[1]
   const story = /FAIL {2}test\/sim\/snapshots.test.ts > (.*)/.exec(text)?.[1]
+  if (seed === undefined && story === undefined) throw new Error(`no story was run:\n${text}`)
   const cause = /(?:Caused by: |AssertionError: )(.*)/.exec(text)?.[1] ?? 'nobody awaits its error'
   return `${seed === undefined ? `"${story}"` : `seed ${seed}`}: ${cause}`
 }

@@ -1,6 +1,7 @@
 /** Snapshots and the end of logs, in stories that are told on purpose; campaign.ts tells random ones. */
 import { describe, expect, it } from 'vitest'
 import { ColumnFamily } from '../../src/engine/port.ts'
+import type { Peer } from '../../src/peer/peer.ts'
 import { RawKind } from '../../src/protocol/raw.ts'
 import { applyStateKey } from '../../src/region/keys.ts'
 import { decodeApplyState } from '../../src/region/state.ts'
@@ -98,7 +99,8 @@ describe('a replica that is behind the logs', () => {
 })
 
 describe('a replica that installs', () => {
-  it('first finishes what it had to apply', async () => {
+  /** Its leader's snapshot has arrived, and waits for what apply has to do. */
+  async function worldWithOneHeld(): Promise<{ world: World; store: SimStore; peer: Peer }> {
     const world = await World.open({ config: CONFIG })
     await world.awaitLeader()
     await fill(world, 'old', 10)
@@ -116,8 +118,27 @@ describe('a replica that installs', () => {
     world.network.heal()
     await world.until(() => peer.heldSnapshot !== undefined || peer.install !== undefined)
     expect(peer.install).toBeUndefined()
+    return { world, store, peer }
+  }
+
+  it('first finishes what it had to apply', async () => {
+    const { world, store, peer } = await worldWithOneHeld()
     await world.until(() => peer.install !== undefined)
     store.applyMs = 0.1
+    await mustHeal(world)
+  })
+
+  it('refuses the one of a leader that was followed by another, and keeps no file of it', async () => {
+    const { world, store, peer } = await worldWithOneHeld()
+    const { term } = peer.heldSnapshot!.message
+    const { storeId } = world.leader()!.self
+    world.store(storeId).life!.router.sendControlForced({ kind: 'transfer-away' })
+    await world.until(() => peer.raft.term > term)
+    const held = peer.heldSnapshot
+    expect(held?.message.term).toBe(term)
+    store.applyMs = 0.1
+    await world.until(() => peer.heldSnapshot !== held)
+    expect(peer.install).toBeUndefined()
     await mustHeal(world)
   })
 
