@@ -1,16 +1,14 @@
 /**
  * Takes the fix of each known bug out, in a copy of the tree, and runs the tests: each must fail.
  *
- *   node test/raft/mutants.mjs [number …]
+ *   node test/raft/mutants.mjs [--check | number …]
  *
- * A fix is named by the line that it stands in; a mutant that does not apply any more fails too.
+ * A fix is named by the line that it stands in; --check only looks whether each still does.
  */
 import { spawnSync } from 'node:child_process'
-import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join, resolve } from 'node:path'
-
-const ROOT = resolve(import.meta.dirname, '../..')
+import { rmSync } from 'node:fs'
+import { join } from 'node:path'
+import { checkFaults, copyTree, withFault } from '../planted.mjs'
 
 /** bug, or the title of a test; file in src/raft; what stands there; what takes its place */
 const MUTANTS = [
@@ -60,7 +58,7 @@ const MUTANTS = [
     'if (own === undefined || index <= own.match)',
     'if (index <= own!.match)',
   ],
-  [12, 'replication.ts', '!isNews && !endsState(progress, index)', '!isNews'],
+  [12, 'replication.ts', '!isNews && !endsState(raft, progress, index)', '!isNews'],
   [13, 'reads.ts', 'raft.timeoutNowSent || raft', 'raft'],
   [
     14,
@@ -112,39 +110,38 @@ const MUTANTS = [
   ],
 ]
 
+const faults = MUTANTS.map(([bug, file, from, to]) => ({
+  bug,
+  title: typeof bug === 'number' ? `bug ${bug}` : bug,
+  path: `src/raft/${file}`,
+  from,
+  to,
+}))
+checkFaults(faults)
 const wanted = process.argv.slice(2)
-const copy = mkdtempSync(join(tmpdir(), 'polyraft-raft-mutants-'))
+const copy = copyTree()
 let survivors = 0
 try {
-  for (const folder of ['src', 'test/raft', 'vitest.config.ts', 'package.json']) {
-    cpSync(join(ROOT, folder), join(copy, folder), { recursive: true })
-  }
-  symlinkSync(join(ROOT, 'node_modules'), join(copy, 'node_modules'))
-  for (const mutant of MUTANTS) {
-    if (wanted.length === 0 || wanted.includes(String(mutant[0]))) run(mutant)
+  for (const fault of faults) {
+    if (wanted.length === 0 || wanted.includes(String(fault.bug))) run(fault)
   }
 } finally {
   rmSync(copy, { recursive: true, force: true })
 }
 process.exitCode = survivors === 0 ? 0 : 1
 
-function run([bug, file, from, to]) {
-  const title = typeof bug === 'number' ? `bug ${bug}` : bug
-  const path = join(copy, 'src/raft', file)
-  const original = readFileSync(path, 'utf8')
-  const parts = original.split(from)
-  if (parts.length !== 2) {
-    survivors++
-    console.log(`${title}: ${parts.length - 1} places in ${file} fit the mutant`)
-    return
-  }
-  writeFileSync(path, parts.join(to))
-  const failed = failingTests(typeof bug === 'number' ? 'test/raft/known-bugs' : 'test/raft/')
-  writeFileSync(path, original)
-  const own = failed.filter((name) => name.includes(typeof bug === 'number' ? `${title}:` : title))
+function run(fault) {
+  const numbered = typeof fault.bug === 'number'
+  const failed = withFault(copy, fault, () =>
+    failingTests(numbered ? 'test/raft/known-bugs' : 'test/raft/'),
+  )
+  const name = numbered ? `${fault.title}:` : fault.title
+  const own = failed.filter((test) => test.includes(name))
   if (own.length === 0) survivors++
   const others = failed.length - own.length
-  console.log(`${title}: ${own.length === 1 ? 'its test fails' : 'SURVIVES'}, ${others} others`)
+  console.log(
+    `${fault.title}: ${own.length === 1 ? 'its test fails' : 'SURVIVES'}, ${others} others`,
+  )
 }
 
 function failingTests(files) {

@@ -2,17 +2,16 @@
  * Plants a fault in the code of snapshots and log compaction, in a copy of the tree, and runs the
  * stories of the simulated world, told ones and random ones: something must fail.
  *
- *   node test/sim/mutants.mjs [number …]        SIM_SEEDS: how many stories each gets at most
+ *   node test/sim/mutants.mjs [--check | number …]     SIM_SEEDS: how many stories each gets at most
  *
- * A fault is named by the text that it replaces; a mutant that does not apply any more fails too. Without
+ * A fault is named by the text that it replaces; --check only looks whether each still stands. Without
  * a fault everything has to pass first: tests that cannot run would catch any of them.
  */
 import { spawnSync } from 'node:child_process'
-import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join, resolve } from 'node:path'
+import { rmSync } from 'node:fs'
+import { join } from 'node:path'
+import { checkFaults, copyTree, withFault } from '../planted.mjs'
 
-const ROOT = resolve(import.meta.dirname, '../..')
 const SEEDS = process.env.SIM_SEEDS ?? '100'
 
 /** what is wrong then; file in src; what stands there; what takes its place */
@@ -104,39 +103,32 @@ const MUTANTS = [
   ],
 ]
 
+const faults = MUTANTS.map(([title, file, from, to], i) => ({
+  number: i + 1,
+  title,
+  path: `src/${file}`,
+  from,
+  to,
+}))
+checkFaults(faults)
 const wanted = process.argv.slice(2).map(Number)
-const copy = mkdtempSync(join(tmpdir(), 'polyraft-sim-mutants-'))
+const copy = copyTree()
 let survivors = 0
 try {
-  for (const folder of ['src', 'test', 'vitest.config.ts', 'package.json']) {
-    cpSync(join(ROOT, folder), join(copy, folder), { recursive: true })
-  }
-  symlinkSync(join(ROOT, 'node_modules'), join(copy, 'node_modules'))
   const failure = failureOfStories()
   if (failure !== undefined) throw new Error(`without a fault: ${failure}`)
-  MUTANTS.forEach((mutant, i) => {
-    if (wanted.length === 0 || wanted.includes(i + 1)) run(i + 1, mutant)
-  })
+  for (const fault of faults) {
+    if (wanted.length === 0 || wanted.includes(fault.number)) run(fault)
+  }
 } finally {
   rmSync(copy, { recursive: true, force: true })
 }
 process.exitCode = survivors === 0 ? 0 : 1
 
-function run(number, [title, file, from, to]) {
-  const path = join(copy, 'src', file)
-  const original = readFileSync(path, 'utf8')
-  const parts = original.split(from)
-  let verdict = `${parts.length - 1} places in ${file} fit the mutant`
-  let caught = false
-  if (parts.length === 2) {
-    writeFileSync(path, parts.join(to))
-    const failure = failureOfStories()
-    writeFileSync(path, original)
-    caught = failure !== undefined
-    verdict = failure ?? 'SURVIVES'
-  }
-  if (!caught) survivors++
-  console.log(`${number} ${title}: ${verdict}`)
+function run(fault) {
+  const failure = withFault(copy, fault, failureOfStories)
+  if (failure === undefined) survivors++
+  console.log(`${fault.number} ${fault.title}: ${failure ?? 'SURVIVES'}`)
 }
 
 /** Which seed failed, and what it says. */
