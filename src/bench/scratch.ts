@@ -43,7 +43,7 @@ export async function withScratch<T>(
   let interrupted = false
   const interrupt = (signal: Signal): void => {
     interrupted = true
-    ignoreSignals()
+    stopListening()
     // A load goes on meanwhile, on clients that are closed: what fails now is nobody's business.
     process.on('uncaughtException', () => {})
     process.stderr.write('interrupted: what the benchmark started is stopped and removed\n')
@@ -53,7 +53,7 @@ export async function withScratch<T>(
       exit()
     })
   }
-  const ignoreSignals = (): void => {
+  const stopListening = (): void => {
     for (const signal of SIGNALS) process.off(signal, interrupt)
   }
   for (const signal of SIGNALS) process.on(signal, interrupt)
@@ -62,7 +62,7 @@ export async function withScratch<T>(
   } finally {
     // The interruption ends the process.
     if (interrupted) await new Promise(() => {})
-    ignoreSignals()
+    stopListening()
     await scratch.end()
   }
 }

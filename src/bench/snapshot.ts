@@ -31,7 +31,7 @@ export async function run({ json, seconds, args }: SnapshotBenchOptions): Promis
     const part = Object.hasOwn(PARTS, name) ? PARTS[name] : undefined
     if (part === undefined) {
       const known = Object.keys(PARTS).join(' and ')
-      throw new PolyraftError('ConfigInvalid', `suite snapshot has no part "${name}": ${known}`)
+      throw new PolyraftError('InvalidArgument', `suite snapshot has no part "${name}": ${known}`)
     }
     await part(report, seconds ?? DEFAULT_SECONDS)
   }

@@ -2,7 +2,7 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import { afterEach, expect, it, vi } from 'vitest'
 import { temporaryDirectory } from '../server/fixtures.ts'
-import { polyraft, Running } from './cli.ts'
+import { Running } from './cli.ts'
 
 afterEach(() => {
   vi.unstubAllEnvs()
@@ -49,10 +49,4 @@ it('bench raftlog, whose threads write meanwhile', async () => {
   )
   expect(await bench.stop('SIGINT')).toBe(130)
   expect(readdirSync(dir)).toEqual([])
-})
-
-it('bench cluster takes numbers of regions only', async () => {
-  const { code, stderr } = await polyraft(['bench', 'cluster', '16', '4x'])
-  expect(stderr).toBe('polyraft: "4x" is no number of regions\n')
-  expect(code).toBe(1)
 })

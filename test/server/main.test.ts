@@ -44,6 +44,9 @@ describe('exit codes', () => {
     ['up --stores 0', /--stores <n>.*a whole number from 1 to 1000/],
     ['pd --regions x', /--regions <n>.*a whole number/],
     ['bench nothing', /no suite "nothing"; there are .*raftlog.*engine/],
+    ['bench cluster 16 4x', /^polyraft: "4x" is no number of regions$/m],
+    ['bench snapshot nothing', /suite snapshot has no part "nothing": steps and cluster/],
+    ['bench raftlog nothing', /no part "nothing" of raftlog: there are append/],
   ])('2: %s', async (line, output) => {
     const { code, stderr } = await polyraft(...line.split(' '))
     expect(stderr).toMatch(output)

@@ -1,5 +1,6 @@
 /** `polyraft bench <suite>`: hands over to src/bench/<suite>.ts. */
 import { type Command, InvalidArgumentError } from 'commander'
+import { PolyraftError } from '../../base/errors.ts'
 
 /** What a module of src/bench exports to be a suite. */
 export interface BenchSuite {
@@ -63,5 +64,10 @@ async function run(suite: string, args: string[], flags: BenchFlags, command: Co
   const { giveHeapRoom } = await import('../heap-room.ts')
   giveHeapRoom()
   const module = await load!()
-  await module.run({ json: flags.json === true, seconds: flags.seconds, args })
+  try {
+    await module.run({ json: flags.json === true, seconds: flags.seconds, args })
+  } catch (error) {
+    if (!(error instanceof PolyraftError) || error.code !== 'InvalidArgument') throw error
+    command.error(`polyraft: ${error.message}`, { exitCode: 2 })
+  }
 }
