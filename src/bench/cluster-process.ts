@@ -5,6 +5,7 @@ import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { builtUrl } from '../base/built-url.ts'
+import { endProcess } from './end-process.ts'
 
 const STORES = 3
 const READY_MS_MAX = 60_000
@@ -47,11 +48,8 @@ export class ClusterProcess {
     return { pd, stores: stores.map(({ pid }) => pid) }
   }
 
-  async stop(): Promise<void> {
-    if (this.#child.exitCode !== null || this.#child.signalCode !== null) return
-    const ended = new Promise((resolve) => this.#child.once('exit', resolve))
-    this.#child.kill('SIGTERM')
-    await ended
+  stop(): Promise<void> {
+    return endProcess(this.#child)
   }
 }
 

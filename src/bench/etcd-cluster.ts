@@ -3,6 +3,7 @@ import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
 import { openSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { endProcess } from './end-process.ts'
 
 const MEMBERS = 3
 const START_MS_MAX = 20_000
@@ -66,14 +67,7 @@ export class EtcdCluster {
   }
 
   async stop(): Promise<void> {
-    await Promise.all(
-      this.#processes.map((child) => {
-        if (child.exitCode !== null || child.signalCode !== null) return undefined
-        const ended = new Promise((resolve) => child.once('exit', resolve))
-        child.kill('SIGKILL')
-        return ended
-      }),
-    )
+    await Promise.all(this.#processes.map((child) => endProcess(child, 'SIGKILL')))
   }
 }
 

@@ -89,11 +89,14 @@ export async function runCluster(report: BenchReport, seconds: number): Promise<
 /** Each takes more than a minute: so that one sees it go on. */
 function noteRound(rounds: readonly Round[], report: BenchReport): void {
   const { seconds, during, quiet } = rounds.at(-1)!
-  const p99 = (each: Histogram): string => (each.getValueAtPercentile(99) / 1000).toFixed(1)
   report.note(
-    `cluster: round ${rounds.length} of ${ROUNDS}: p99 of other regions ${p99(during)} ms during a ` +
-      `snapshot of ${seconds.toFixed(0)} s, ${p99(quiet)} ms without`,
+    `cluster: round ${rounds.length} of ${ROUNDS}: p99 of other regions ${p99Ms(during).toFixed(1)} ms during a ` +
+      `snapshot of ${seconds.toFixed(0)} s, ${p99Ms(quiet).toFixed(1)} ms without`,
   )
+}
+
+function p99Ms(histogram: Histogram): number {
+  return histogram.getValueAtPercentile(99) / 1000
 }
 
 async function fill(kv: KvClient, rows: number): Promise<void> {
@@ -290,8 +293,7 @@ function addRows(
     'without',
     rounds.map(({ quiet }) => quiet),
   )
-  const p99 = (each: Histogram): number => each.getValueAtPercentile(99)
-  const ratios = rounds.map(({ during, quiet }) => p99(during) / p99(quiet))
+  const ratios = rounds.map(({ during, quiet }) => p99Ms(during) / p99Ms(quiet))
   const wholeMib = BIG_BYTES / MIB / snapshotSeconds
   const parts = Object.entries(secondsOf).map(([name, s]) => `${name} ${s.toFixed(2)} s`)
   report.note(

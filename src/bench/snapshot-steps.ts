@@ -10,7 +10,6 @@ import { MIB } from '../base/limits.ts'
 import { silentLogger } from '../base/logger.ts'
 import { machineRandom } from '../base/node-clock.ts'
 import { ColumnFamily, type SharedKvEngine } from '../engine/port.ts'
-import { openRocksDb } from '../engine/rocksdb-engine.ts'
 import { nodeFileSystem } from '../env/node-fs.ts'
 import { MessageType } from '../raft/types.ts'
 import { dataEndKey, dataKey } from '../region/keys.ts'
@@ -18,10 +17,10 @@ import type { Region } from '../region/region.ts'
 import { SnapshotBuilder } from '../snap/builder.ts'
 import { removeSnapshot } from '../snap/files.ts'
 import { BLOCK_BYTES, encodeMeta, type SnapshotMeta, snapshotName } from '../snap/format.ts'
-import { defaultStoreConfig } from '../store/config.ts'
 import { SnapPool } from '../store/snap-pool.ts'
 import { CHUNK_HEADROOM_BYTES } from '../transport/snapshot-stream.ts'
 import { createTcpTransport, type TcpTransport } from '../transport/tcp-transport.ts'
+import { openBareRocksDb } from './bare-rocksdb.ts'
 import { median } from './load.ts'
 import type { BenchReport } from './report.ts'
 import { type Scratch, withScratch } from './scratch.ts'
@@ -64,13 +63,7 @@ interface End {
 export async function runSteps(report: BenchReport): Promise<void> {
   const steps: Steps = { scan: [], rewrite: [], build: [], send: [], install: [] }
   await withScratch('snapshot', async (scratch) => {
-    const { rocksdbBlockCacheBytes, rocksdbWriteBufferBytes } = defaultStoreConfig()
-    const engine = await openRocksDb({
-      dir: join(scratch.dir, 'kv'),
-      blockCacheBytes: rocksdbBlockCacheBytes,
-      writeBufferBytes: rocksdbWriteBufferBytes,
-    })
-    scratch.onEnd(() => engine.close())
+    const engine = await openBareRocksDb(scratch)
     load(engine)
     const ends = await openEnds(engine, scratch)
     for (let round = 1; round <= ROUNDS; round++) await measure(engine, ends, round, steps)

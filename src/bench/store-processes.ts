@@ -5,6 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { builtUrl } from '../base/built-url.ts'
 import type { RegionStatus } from '../store/port.ts'
+import { endProcess } from './end-process.ts'
 
 const MAIN = fileURLToPath(builtUrl('server/main.js'))
 const STORES = [1, 2, 3] as const
@@ -14,7 +15,7 @@ const POLL_MS = 20
 export class StoreProcesses {
   readonly #dir: string
   readonly #base: number
-  readonly #running = new Map<string, ChildProcess>()
+  readonly #running: ChildProcess[] = []
 
   /** Ports basePort … basePort + 6. */
   constructor(dir: string, basePort: number) {
@@ -26,7 +27,7 @@ export class StoreProcesses {
   async start(regions: number): Promise<void> {
     const plan = ['--initial-stores', '3', '--regions', `${regions}`, '--replicas', '3']
     const dir = join(this.#dir, 'pd')
-    this.#spawn('pd', ['pd', '--data-dir', dir, '--client-addr', this.pd, ...plan])
+    this.#spawn(['pd', '--data-dir', dir, '--client-addr', this.pd, ...plan])
     await Promise.all(STORES.map((number) => this.#startStore(number)))
   }
 
@@ -36,7 +37,7 @@ export class StoreProcesses {
 
   /** Resolves when it serves. */
   async #startStore(number: number): Promise<void> {
-    const child = this.#spawn(`store-${number}`, [
+    const child = this.#spawn([
       'server',
       ...['--data-dir', join(this.#dir, `store-${number}`)],
       ...['--addr', `127.0.0.1:${this.#base + number}`, '--pd-endpoints', this.pd],
@@ -62,7 +63,7 @@ export class StoreProcesses {
   }
 
   async stop(): Promise<void> {
-    await Promise.all([...this.#running.keys()].map((name) => this.#end(name)))
+    await Promise.all(this.#running.map((child) => endProcess(child)))
   }
 
   #status(number: number): string {
@@ -73,19 +74,9 @@ export class StoreProcesses {
     return fetch(`http://${this.#status(number)}${path}`).catch(() => undefined)
   }
 
-  #spawn(name: string, args: string[]): ChildProcess {
+  #spawn(args: string[]): ChildProcess {
     const child = spawn(process.execPath, [MAIN, ...args], { stdio: 'ignore' })
-    this.#running.set(name, child)
+    this.#running.push(child)
     return child
-  }
-
-  #end(name: string): Promise<void> {
-    const child = this.#running.get(name)
-    this.#running.delete(name)
-    if (child === undefined || child.exitCode !== null) return Promise.resolve()
-    return new Promise((resolve) => {
-      child.once('exit', () => resolve())
-      child.kill('SIGTERM')
-    })
   }
 }

@@ -4,11 +4,9 @@
  * on disk; the bare engine gets the batch size that the store's clients would fill at best.
  */
 import { join } from 'node:path'
-import { silentLogger } from '../base/logger.ts'
 import { ColumnFamily, type SharedKvEngine } from '../engine/port.ts'
-import { openRocksDb } from '../engine/rocksdb-engine.ts'
 import { openCluster } from '../server/open-cluster.ts'
-import { defaultStoreConfig } from '../store/config.ts'
+import { openBareRocksDb } from './bare-rocksdb.ts'
 import { BenchData, type LoadResult, median, type Operation, runLoad } from './load.ts'
 import { BenchReport } from './report.ts'
 import { withScratch } from './scratch.ts'
@@ -30,14 +28,7 @@ export async function run(options: StoreBenchOptions): Promise<void> {
   const report = new BenchReport(options.json)
   const seconds = options.seconds ?? DEFAULT_SECONDS
   await withScratch('store', async (scratch) => {
-    const { rocksdbBlockCacheBytes, rocksdbWriteBufferBytes } = defaultStoreConfig()
-    const engine = await openRocksDb({
-      dir: join(scratch.dir, 'bare'),
-      blockCacheBytes: rocksdbBlockCacheBytes,
-      writeBufferBytes: rocksdbWriteBufferBytes,
-      logger: silentLogger,
-    })
-    scratch.onEnd(() => engine.close())
+    const engine = await openBareRocksDb(scratch)
     const cluster = await openCluster({ dir: join(scratch.dir, 'store'), stores: 1 })
     scratch.onEnd(() => cluster.close())
     report.note(

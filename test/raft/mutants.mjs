@@ -6,9 +6,8 @@
  * A fix is named by the line that it stands in; --check only looks whether each still does.
  */
 import { spawnSync } from 'node:child_process'
-import { rmSync } from 'node:fs'
 import { join } from 'node:path'
-import { checkFaults, copyTree, withFault } from '../planted.mjs'
+import { plantFaults } from '../planted.mjs'
 
 /** bug, or the title of a test; file in src/raft; what stands there; what takes its place */
 const MUTANTS = [
@@ -111,40 +110,24 @@ const MUTANTS = [
 ]
 
 const faults = MUTANTS.map(([bug, file, from, to]) => ({
-  bug,
+  name: String(bug),
   title: typeof bug === 'number' ? `bug ${bug}` : bug,
+  // A colon: bug 1 is not bug 11.
+  test: typeof bug === 'number' ? `bug ${bug}:` : bug,
+  files: typeof bug === 'number' ? 'test/raft/known-bugs' : 'test/raft/',
   path: `src/raft/${file}`,
   from,
   to,
 }))
-checkFaults(faults)
-const wanted = process.argv.slice(2)
-const copy = copyTree()
-let survivors = 0
-try {
-  for (const fault of faults) {
-    if (wanted.length === 0 || wanted.includes(String(fault.bug))) run(fault)
-  }
-} finally {
-  rmSync(copy, { recursive: true, force: true })
-}
-process.exitCode = survivors === 0 ? 0 : 1
 
-function run(fault) {
-  const numbered = typeof fault.bug === 'number'
-  const failed = withFault(copy, fault, () =>
-    failingTests(numbered ? 'test/raft/known-bugs' : 'test/raft/'),
-  )
-  const name = numbered ? `${fault.title}:` : fault.title
-  const own = failed.filter((test) => test.includes(name))
-  if (own.length === 0) survivors++
-  const others = failed.length - own.length
-  console.log(
-    `${fault.title}: ${own.length === 1 ? 'its test fails' : 'SURVIVES'}, ${others} others`,
-  )
-}
+plantFaults(faults, (copy, fault) => {
+  const failed = failingTests(copy, fault?.files ?? 'test/raft/')
+  if (fault === undefined) return failed.length > 0 ? failed.join(', ') : undefined
+  const own = failed.filter((test) => test.includes(fault.test)).length
+  return own > 0 ? `its test fails, ${failed.length - own} others` : undefined
+})
 
-function failingTests(files) {
+function failingTests(copy, files) {
   const vitest = join(copy, 'node_modules/vitest/vitest.mjs')
   const { stdout } = spawnSync(
     process.execPath,

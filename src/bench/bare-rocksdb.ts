@@ -1,0 +1,17 @@
+/** RocksDB alone, through our binding and with a store's sizes: what suites compare with. */
+import { join } from 'node:path'
+import type { SharedKvEngine } from '../engine/port.ts'
+import { openRocksDb } from '../engine/rocksdb-engine.ts'
+import { defaultStoreConfig } from '../store/config.ts'
+import type { Scratch } from './scratch.ts'
+
+export async function openBareRocksDb(scratch: Scratch): Promise<SharedKvEngine> {
+  const { rocksdbBlockCacheBytes, rocksdbWriteBufferBytes } = defaultStoreConfig()
+  const engine = await openRocksDb({
+    dir: join(scratch.dir, 'rocksdb'),
+    blockCacheBytes: rocksdbBlockCacheBytes,
+    writeBufferBytes: rocksdbWriteBufferBytes,
+  })
+  scratch.onEnd(() => engine.close())
+  return engine
+}
