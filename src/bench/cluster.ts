@@ -9,6 +9,7 @@
  */
 import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { PolyraftError } from '../base/errors.ts'
 import { connect } from '../client/connect.ts'
 import type { KvClient } from '../client/kv-client.ts'
@@ -32,6 +33,9 @@ const INFLIGHT_MANY = 1024
 const WARM_UP_SECONDS = 10
 const ROUNDS = 3
 const DEFAULT_SECONDS = 4
+/** Regions without work hibernate after an election time-out or two. */
+const FALL_ASLEEP_MS = 4_000
+const REST_MS = 4_000
 const DEFAULT_REGIONS = [1, 16, 64]
 
 interface Phase {
@@ -134,6 +138,7 @@ async function startPolyraft(
   const { pd, stores } = cluster.pids
   const system = { name: 'polyraft', serverPids: [pd, ...stores], ...polyraftOperations(kv) }
   reportMemory(system, `at rest, ${regions} region(s)`, report)
+  await reportRest(system, regions, report)
   return system
 }
 
@@ -239,6 +244,20 @@ async function sample(system: System, phase: Phase, seconds: number): Promise<Sa
 
 function cpuSeconds(pids: readonly number[]): number {
   return pids.reduce((sum, pid) => sum + (processStats(pid)?.cpuSeconds ?? 0), 0)
+}
+
+/** What the processes cost while nobody asks for anything. */
+async function reportRest(system: System, regions: number, report: BenchReport): Promise<void> {
+  await sleep(FALL_ASLEEP_MS)
+  const before = system.serverPids.map((pid) => cpuSeconds([pid]))
+  await sleep(REST_MS)
+  const [pd, ...stores] = system.serverPids.map((pid, i) => {
+    const share = ((cpuSeconds([pid]) - before[i]!) * 1000) / REST_MS
+    return `${(share * 100).toFixed(1)} %`
+  })
+  report.note(
+    `processor at rest, ${regions} region(s), of one: PD ${pd}, stores ${stores.join(', ')}`,
+  )
 }
 
 function reportMemory(system: System, when: string, report: BenchReport): void {

@@ -104,6 +104,7 @@ async function openEnds(
       events: {
         onMessages: () => {},
         onUnreachable: () => {},
+        onSilent: () => {},
         onSnapshotOffer: (envelope) => sinkOf(other()!.pool, envelope.message.snapshot!.data),
       },
       logger: silentLogger,

@@ -32,6 +32,7 @@ export const PeerTag = {
   PdOrder: 15,
   Removed: 16,
   Cleared: 17,
+  Silent: 18,
 } as const
 
 export type PeerSignal =
@@ -41,6 +42,8 @@ export type PeerSignal =
   | { readonly tag: typeof PeerTag.Applied; readonly result: ApplyResult }
   | { readonly tag: typeof PeerTag.EntriesFetched; readonly to: number }
   | { readonly tag: typeof PeerTag.Unreachable; readonly storeId: StoreId }
+  /** Nothing is heard of the store any more. */
+  | { readonly tag: typeof PeerTag.Silent; readonly storeId: StoreId }
   /** Hand leadership to another store, whichever is best: this one is stopping. */
   | { readonly tag: typeof PeerTag.TransferAway }
   | { readonly tag: typeof PeerTag.Campaign }

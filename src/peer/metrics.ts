@@ -26,4 +26,6 @@ export class PeerMetrics {
   ordersTaken = 0
   ordersRefused = 0
   tombstoneMessagesSent = 0
+  hibernations = 0
+  wakeUps = 0
 }

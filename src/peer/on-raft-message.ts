@@ -12,6 +12,7 @@ import type { RaftEnvelope } from '../transport/port.ts'
 import { becomeDestroying } from './destroy.ts'
 import { leavesUnanswered } from './disk-full.ts'
 import { sendTombstone } from './farewell.ts'
+import { onHibernateMessage } from './hibernate.ts'
 import type { PeerSignal, PeerTag } from './messages.ts'
 import type { Peer } from './peer.ts'
 
@@ -23,6 +24,10 @@ export function onRaftMessage(peer: Peer, envelope: RaftEnvelope, nowMs: number)
   const { message, from } = envelope
   if (!isForUs(peer, envelope)) {
     metrics.raftMessagesDropped++
+    return
+  }
+  if (envelope.hibernate !== undefined) {
+    onHibernateMessage(peer, envelope, envelope.hibernate)
     return
   }
   // Without its files it is worth nothing: those come with it, beside the messages.

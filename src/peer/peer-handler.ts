@@ -10,6 +10,7 @@ import { RawRequest } from '../protocol/raw.ts'
 import { proposeCompactLog } from './admin/compact-log.ts'
 import { onSignalWhileDestroying } from './destroy.ts'
 import { tickFarewells } from './farewell.ts'
+import { tickHibernation, wake, wakes } from './hibernate.ts'
 import { type PeerMessage, type PeerSignal, PeerTag } from './messages.ts'
 import { onApplied } from './on-applied.ts'
 import { onPdOrder } from './on-order.ts'
@@ -58,6 +59,8 @@ export class PeerHandler {
       if (peer.destroying !== undefined) continue
       maybeProposeWrites(peer, nowMs)
       if (peer.roundReads.length > 0 || peer.reads.hasOpen) decideReads(peer, nowMs)
+      // Whatever it has to tell or to ask, time has to go on for the answer.
+      if (peer.hibernation.asleep && peer.raft.hasReady()) wake(peer)
       handleReadies(peer)
       if (peer.heldSnapshot !== undefined) maybeStepSnapshot(peer)
       if (peer.source.kind === 'wanted') maybeOrderSnapshot(peer)
@@ -79,6 +82,7 @@ export class PeerHandler {
   }
 
   #onSignal(peer: Peer, signal: PeerSignal): void {
+    if (wakes(peer, signal)) wake(peer)
     switch (signal.tag) {
       case PeerTag.Raft:
         return onRaftMessage(peer, signal.envelope, this.#nowMs)
@@ -90,7 +94,8 @@ export class PeerHandler {
         peer.raft.tick()
         if (peer.pendingCount > 0) reportCaughtUp(peer)
         if (peer.farewells.length > 0) tickFarewells(peer)
-        return retryReads(peer, this.#nowMs)
+        retryReads(peer, this.#nowMs)
+        return tickHibernation(peer, this.#nowMs)
       case PeerTag.Persisted:
         return onPersisted(peer, signal.readyNumber)
       case PeerTag.Applied:
@@ -98,10 +103,14 @@ export class PeerHandler {
       case PeerTag.EntriesFetched:
         return peer.raft.onEntriesFetched(signal.to)
       case PeerTag.Unreachable: {
+        peer.hibernation.agreed = undefined
         const other = peer.region.peers.find(({ storeId }) => storeId === signal.storeId)
         if (other !== undefined) peer.raft.reportUnreachable(other.id)
         return
       }
+      case PeerTag.Silent:
+        peer.hibernation.agreed = undefined
+        return
       case PeerTag.TransferAway:
         return transferAway(peer, this.#nowMs)
       case PeerTag.Campaign:

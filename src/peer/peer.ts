@@ -22,6 +22,7 @@ import type { RaftEnvelope } from '../transport/port.ts'
 import type { PendingChange } from './admin/change-peer.ts'
 import type { Destroying } from './destroy.ts'
 import type { Farewell } from './farewell.ts'
+import { Hibernation } from './hibernate.ts'
 import { Lease } from './lease.ts'
 import { type PeerMessage, PeerTag } from './messages.ts'
 import { PeerStorage } from './peer-storage.ts'
@@ -100,6 +101,7 @@ export class Peer implements Fsm<PeerMessage> {
   destroying: Destroying | undefined = undefined
   traffic = new Traffic()
   readonly logGc = new LogGcState()
+  readonly hibernation = new Hibernation()
   /** A commit index that waits for the next write to the log. */
   unwrittenHardState: HardState | undefined = undefined
   /** Restarted as the only replica: nobody else will lead, so it need not wait to be called on. */
@@ -152,6 +154,7 @@ export class Peer implements Fsm<PeerMessage> {
       this.storage,
       ports.random,
     )
+    ports.awake.add(this.id)
     if (options.fresh) this.raft.assumeNoPromises()
     // Followers learn it with the next append or heartbeat: a message less for each entry and follower.
     this.raft.skipCommitBroadcast(true)

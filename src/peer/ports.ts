@@ -27,6 +27,7 @@ export interface PeerConfig {
   readonly raftLogGcSizeLimit: number
   readonly raftLogReserveMaxTicks: number
   readonly maxPeerDownDurationMs: number
+  readonly hibernateRegions: boolean
 }
 
 /** Runs reads that a peer has found to be safe now. */
@@ -102,6 +103,8 @@ export interface PeerPorts {
   readonly replicas: ReplicaService
   readonly disks: DiskView
   readonly metrics: PeerMetrics
+  /** Replicas that are to be ticked: all but those that hibernate. */
+  readonly awake: Set<RegionId>
   /** Puts a significant message into the mailbox of a region of this store. */
   notify(regionId: RegionId, signal: PeerSignal): void
   reportRegion(report: RegionReport): void

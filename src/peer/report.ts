@@ -6,6 +6,7 @@ import { type Peer, Traffic } from './peer.ts'
 export function reportRegion(peer: Peer): void {
   if (!peer.isLeader) return
   const nowMs = peer.ports.clock.monotonicMs()
+  if (peer.hibernation.asleep) noteAllHeard(peer, nowMs)
   const downPeers: { peer: PeerMeta; downSeconds: number }[] = []
   const pendingPeers: PeerMeta[] = []
   for (const other of peer.region.peers) {
@@ -32,6 +33,13 @@ export function reportRegion(peer: Peer): void {
     keysRead: traffic.keysRead,
     bytesRead: traffic.bytesRead,
   })
+}
+
+/** While a replica sleeps, the stores that it would miss are known to be there. */
+export function noteAllHeard(peer: Peer, nowMs: number): void {
+  peer.leaderHeardMs = nowMs
+  if (!peer.isLeader) return
+  for (const { id } of peer.region.peers) if (id !== peer.self.id) peer.heardMs.set(id, nowMs)
 }
 
 /** It needs a snapshot, or is getting one: entries alone do not bring it up. */

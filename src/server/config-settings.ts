@@ -25,7 +25,13 @@ export type SettingKind =
   | 'list'
   | 'labels'
   | 'choice'
-export type SettingValue = string | number | readonly string[] | Readonly<Record<string, string>>
+  | 'switch'
+export type SettingValue =
+  | string
+  | number
+  | boolean
+  | readonly string[]
+  | Readonly<Record<string, string>>
 
 export interface Setting {
   /** `section.key`; a section may have dots. */
@@ -242,6 +248,11 @@ const STORE_KEYS: { readonly [Field in keyof StoreConfig]: StoreSetting } = {
     'duration',
     'How often replicas are looked through for such.',
     1,
+  ],
+  hibernateRegions: [
+    'raftstore.hibernate-regions',
+    'switch',
+    'Regions without work stop their ticks and heartbeats until something happens to them.',
   ],
   pdHeartbeatTickIntervalMs: [
     'raftstore.pd-heartbeat-tick-interval',

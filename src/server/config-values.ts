@@ -16,6 +16,7 @@ const EXPECTED: { readonly [Kind in Exclude<SettingKind, 'choice'>]: string } = 
   duration: 'a time such as "10s" or "100ms"',
   list: 'a list of strings',
   labels: 'a table of strings, such as { zone = "a" }',
+  switch: 'true or false',
 }
 
 export function parseTomlValue(setting: Setting, raw: unknown): Parsed {
@@ -34,6 +35,7 @@ function expected({ kind, choices }: Setting): string {
 export function parseFlagValue(setting: Setting, text: string): Parsed {
   if (setting.kind === 'list') return parseTomlValue(setting, splitList(text))
   if (setting.kind === 'count' && /^\d+$/.test(text)) return parseTomlValue(setting, Number(text))
+  if (setting.kind === 'switch' && /^(true|false)$/.test(text)) return { value: text === 'true' }
   if (setting.kind === 'labels') {
     const labels = parseLabels(text)
     if (labels === undefined) return { problem: `expected k=v,…, found "${text}"` }
@@ -65,6 +67,7 @@ function fromToml({ kind, choices }: Setting, raw: unknown): SettingValue | unde
   if (kind === 'size') return numberOr(raw, parseSize)
   if (kind === 'size-or-auto') return raw === AUTO ? AUTO : numberOr(raw, parseSize)
   if (kind === 'duration') return numberOr(raw, parseDuration)
+  if (kind === 'switch') return typeof raw === 'boolean' ? raw : undefined
   if (kind === 'list') return isTexts(raw) ? raw : undefined
   if (kind === 'labels')
     return isTexts(tableValues(raw)) ? (raw as Record<string, string>) : undefined
@@ -119,6 +122,7 @@ export function formatValue(setting: Setting, value: SettingValue): string {
   if (typeof value === 'number') {
     return setting.kind === 'count' ? String(value) : JSON.stringify(formatNumber(setting, value))
   }
+  if (typeof value === 'boolean') return String(value)
   if (typeof value === 'string') return JSON.stringify(value)
   if (Array.isArray(value)) return `[${value.map((each) => JSON.stringify(each)).join(', ')}]`
   const pairs = Object.entries(value).map(

@@ -61,6 +61,8 @@ const COUNTERS: ReadonlySet<string> = new Set([
   'stale',
   'stranded',
   'tombstone_messages_sent',
+  'hibernations',
+  'wake_ups',
 ])
 
 /** Text exposition of figures by name; those that end in `_total` are counters as well. */

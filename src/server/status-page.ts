@@ -71,7 +71,7 @@ function renderRegion(status: RegionStatus): string {
     key(region.startKey, '−∞'),
     key(region.endKey, '+∞'),
     `${region.epoch.confVer}:${region.epoch.version}`,
-    status.role,
+    status.life === undefined ? status.role : `${status.role}, ${status.life}`,
     status.leaderPeerId === 0 ? 'none' : String(status.leaderPeerId),
     String(status.term),
     String(status.commitIndex),

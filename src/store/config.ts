@@ -59,6 +59,8 @@ export interface StoreConfig {
   /** A replica that has not heard a leader for so long asks PD whether it still is a member. */
   readonly maxLeaderMissingDurationMs: number
   readonly peerStaleStateCheckIntervalMs: number
+  /** Regions without work cost neither ticks nor messages. */
+  readonly hibernateRegions: boolean
   readonly pdHeartbeatTickIntervalMs: number
   readonly pdStoreHeartbeatTickIntervalMs: number
   // [storage]
@@ -110,6 +112,7 @@ export function defaultStoreConfig(): StoreConfig {
     maxPeerDownDurationMs: 600_000,
     maxLeaderMissingDurationMs: 600_000,
     peerStaleStateCheckIntervalMs: 30_000,
+    hibernateRegions: true,
     pdHeartbeatTickIntervalMs: 60_000,
     pdStoreHeartbeatTickIntervalMs: 10_000,
     reserveSpaceBytes: 'auto',

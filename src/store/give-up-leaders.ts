@@ -5,6 +5,7 @@
  */
 import type { Clock } from '../base/clock.ts'
 import type { Logger } from '../base/logger.ts'
+import { wake } from '../peer/hibernate.ts'
 import type { Peer } from '../peer/peer.ts'
 import { bestTarget } from '../peer/transfer-away.ts'
 import { newMessage } from '../raft/message.ts'
@@ -24,6 +25,7 @@ export function giveUpLeaders(
   const nowMs = clock.monotonicMs()
   let offered = 0
   for (const peer of peers) {
+    wake(peer)
     const to = peer.isLeader ? bestTarget(peer, nowMs) : undefined
     if (to === undefined) continue
     const message = newMessage(MessageType.TimeoutNow, to.id)

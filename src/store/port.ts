@@ -19,8 +19,8 @@ export interface RegionStatus {
   readonly progress: Readonly<
     Record<string, { readonly match: number; readonly next: number; readonly state: string }>
   >
-  /** Absent for a replica in its prime: it has no data yet, or is on its way out. */
-  readonly life?: 'uninitialised' | 'destroying'
+  /** Absent for a replica at work: it has no data yet, rests, or is on its way out. */
+  readonly life?: 'uninitialised' | 'hibernating' | 'destroying'
   /** Absent unless a snapshot of the region is being made, kept, or installed here. */
   readonly snapshot?: {
     /** For others: wanted, building or ready. */

@@ -181,6 +181,7 @@ export class Replicas implements ReplicaService {
     const peer = this.#options.router.remove(regionId)
     assert(peer !== undefined, `region ${regionId} is forgotten once`)
     this.#ranges.delete(regionId)
+    this.#attached().awake.delete(regionId)
   }
 
   #tombstoneOf(regionId: RegionId): Tombstone | undefined {

@@ -52,7 +52,8 @@ export class StalePeers {
     const sinceMs = clock.monotonicMs() - leaderMissingMs
     const missing: Peer[] = []
     for (const peer of router.all()) {
-      if (peer.destroying !== undefined || peer.isLeader || peer.leaderHeardMs > sinceMs) continue
+      if (peer.destroying !== undefined || peer.isLeader || peer.hibernation.asleep) continue
+      if (peer.leaderHeardMs > sinceMs) continue
       missing.push(peer)
     }
     return missing

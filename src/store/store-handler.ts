@@ -5,7 +5,7 @@
 
 import { unreachable } from '../base/assert.ts'
 import type { RoundScheduler } from '../base/clock.ts'
-import type { StoreId } from '../base/ids.ts'
+import type { RegionId, StoreId } from '../base/ids.ts'
 import type { Fsm, PollHandler } from '../batch-system/fsm.ts'
 import { Mailbox } from '../batch-system/mailbox.ts'
 import { Poller } from '../batch-system/poller.ts'
@@ -31,6 +31,7 @@ export type StoreMessage =
   | { readonly kind: 'raft-log-gc' }
   | { readonly kind: 'transfer-away' }
   | { readonly kind: 'unreachable'; readonly storeId: StoreId }
+  | { readonly kind: 'silent'; readonly storeId: StoreId }
 
 const MAILBOX_CAPACITY = 4096
 
@@ -47,17 +48,20 @@ export class StoreHandler implements PollHandler<Peer, StoreFsm> {
   readonly #reads: RoundReads
   readonly #router: () => StoreRouter
   readonly #log: Pick<RaftLog, 'regionsToCompact'>
+  readonly #awake: ReadonlySet<RegionId>
 
   constructor(
     peers: PeerHandler,
     reads: RoundReads,
     router: () => StoreRouter,
     log: Pick<RaftLog, 'regionsToCompact'>,
+    awake: ReadonlySet<RegionId>,
   ) {
     this.#peers = peers
     this.#reads = reads
     this.#router = router
     this.#log = log
+    this.#awake = awake
   }
 
   begin(): void {
@@ -88,7 +92,7 @@ export class StoreHandler implements PollHandler<Peer, StoreFsm> {
   #onMessage(message: StoreMessage): void {
     switch (message.kind) {
       case 'tick':
-        return this.#toAll(TICK)
+        return this.#to(this.#awake, TICK)
       case 'heartbeat-pd':
         return this.#toAll(HEARTBEAT_PD)
       case 'raft-log-gc':
@@ -97,6 +101,8 @@ export class StoreHandler implements PollHandler<Peer, StoreFsm> {
         return this.#toAll(TRANSFER_AWAY)
       case 'unreachable':
         return this.#toAll({ tag: PeerTag.Unreachable, storeId: message.storeId })
+      case 'silent':
+        return this.#toAll({ tag: PeerTag.Silent, storeId: message.storeId })
       default:
         return unreachable(message)
     }
@@ -121,8 +127,12 @@ export class StoreHandler implements PollHandler<Peer, StoreFsm> {
   }
 
   #toAll(signal: PeerSignal): void {
+    this.#to(this.#router().ids(), signal)
+  }
+
+  #to(ids: Iterable<RegionId>, signal: PeerSignal): void {
     const router = this.#router()
-    for (const id of router.ids()) router.sendForced(id, signal)
+    for (const id of ids) router.sendForced(id, signal)
   }
 }
 

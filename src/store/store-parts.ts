@@ -51,6 +51,7 @@ export class StoreParts {
   readonly reads: RoundReads
   readonly reporter: PdReporter
   readonly handler: StoreHandler
+  readonly awake: ReadonlySet<RegionId>
   readonly #options: StorePartsOptions
 
   constructor(options: StorePartsOptions) {
@@ -78,7 +79,9 @@ export class StoreParts {
     this.reporter = this.#openReporter()
     const ports = this.#ports()
     this.replicas.attach(ports)
-    this.handler = new StoreHandler(new PeerHandler(ports), this.reads, () => router, log)
+    const peers = new PeerHandler(ports)
+    this.handler = new StoreHandler(peers, this.reads, () => router, log, ports.awake)
+    this.awake = ports.awake
   }
 
   #openApply(): ApplyPool {
@@ -149,6 +152,7 @@ export class StoreParts {
       replicas: this.replicas,
       disks: disk.guard,
       metrics,
+      awake: new Set(),
       notify: (regionId: RegionId, signal: PeerSignal) => router.sendForced(regionId, signal),
       reportRegion: (report) => this.reporter.reportRegion(report),
       release: (request: RawRequest) => inflight.release(request),

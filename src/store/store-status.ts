@@ -49,6 +49,7 @@ export function regionStatus(peer: Peer, snapshots: readonly SnapshotProgressVie
 
 function lifeStatus(peer: Peer): Pick<RegionStatus, 'life'> {
   if (peer.destroying !== undefined) return { life: 'destroying' }
+  if (peer.hibernation.asleep) return { life: 'hibernating' }
   return peer.isInitialised ? {} : { life: 'uninitialised' }
 }
 

@@ -171,6 +171,7 @@ export class Store implements StoreService {
       store_ready: ready ? 1 : 0,
       region_count: regionCount,
       leader_count: leaderCount,
+      regions_hibernating: this.#router.size - (this.#parts?.awake.size ?? 0),
       requests_in_flight: this.#inflight.requests,
       request_bytes_in_flight: this.#inflight.bytes,
     }
@@ -306,6 +307,7 @@ export class Store implements StoreService {
       onSnapshotOffer: (envelope) =>
         this.#parts?.snapshots.onOffer(envelope) ?? { busy: true, reason: 'the store is starting' },
       onUnreachable: (storeId) => this.#router.sendControl({ kind: 'unreachable', storeId }),
+      onSilent: (storeId) => this.#router.sendControl({ kind: 'silent', storeId }),
     }
   }
 

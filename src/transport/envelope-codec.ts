@@ -8,8 +8,8 @@
  *   peer     := id | store | role
  *   message  := type | flags | to | from | term | log_term | index | commit | commit_term
  *               | reject_hint | request_snapshot | n | n × entry
- *               | context?  (flag 2) | snapshot?  (flag 4)
- *   flags    := 1 reject, 2 has context, 4 has snapshot, 8 tombstone (of the envelope)
+ *               | context?  (flag 2) | snapshot?  (flag 4) | ask?  (flag 16)
+ *   flags    := 1 reject, 2 has context, 4 has snapshot; of the envelope: 8 tombstone, 16 hibernate
  *   entry    := index | term | type | bin data
  *   snapshot := index | term | auto_leave | 4 × (n | n × peer id) | bin data
  *
@@ -35,10 +35,11 @@ const REJECT = 1
 const HAS_CONTEXT = 2
 const HAS_SNAPSHOT = 4
 const TOMBSTONE = 8
-const FLAGS_MAX = REJECT | HAS_CONTEXT | HAS_SNAPSHOT | TOMBSTONE
+const HIBERNATE = 16
+const FLAGS_MAX = REJECT | HAS_CONTEXT | HAS_SNAPSHOT | TOMBSTONE | HIBERNATE
 
 /** Upper bounds of what an envelope and an entry take besides their bytes. */
-const ENVELOPE_OVERHEAD_BYTES = 21 * 9
+const ENVELOPE_OVERHEAD_BYTES = 22 * 9
 const ENTRY_OVERHEAD_BYTES = 24
 
 const packr = new Packr({ useRecords: false })
@@ -79,7 +80,10 @@ function pushEnvelope(out: Value[], envelope: RaftEnvelope): void {
   const { from, to, epoch } = envelope
   out.push(envelope.regionId, from.id, from.storeId, from.role, to.id, to.storeId, to.role)
   out.push(epoch.confVer, epoch.version)
-  pushMessage(out, envelope.message, envelope.tombstone === true ? TOMBSTONE : 0)
+  let flags = envelope.tombstone === true ? TOMBSTONE : 0
+  if (envelope.hibernate !== undefined) flags |= HIBERNATE
+  pushMessage(out, envelope.message, flags)
+  if (envelope.hibernate !== undefined) out.push(envelope.hibernate)
 }
 
 function pushMessage(out: Value[], message: Message, envelopeFlags: number): void {
@@ -186,6 +190,7 @@ function readEnvelope(cursor: Cursor): RaftEnvelope {
   const flags = cursor.kind(FLAGS_MAX)
   const message = readMessage(cursor, type, flags)
   const envelope = { regionId, from, to, epoch, message }
+  if ((flags & HIBERNATE) !== 0) return { ...envelope, hibernate: cursor.int() }
   return (flags & TOMBSTONE) === 0 ? envelope : { ...envelope, tombstone: true }
 }
 

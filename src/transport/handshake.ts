@@ -16,7 +16,7 @@ import type { ClusterId, StoreId } from '../base/ids.ts'
 const MAGIC = 0x52796c70
 /** "plyS": a hello for one snapshot instead of messages; all else is the same. */
 const SNAPSHOT_MAGIC = 0x53796c70
-export const TRANSPORT_VERSION = 1
+export const TRANSPORT_VERSION = 2
 /** No handshake payload is longer: whoever says so speaks something else. */
 export const HANDSHAKE_BYTES_MAX = 1024
 

@@ -30,6 +30,8 @@ export interface InboundContext {
   readonly logger: Logger
   readonly stats: TransportStats
   onAccepted(link: InboundLink): void
+  /** A frame came, be it empty. */
+  onHeard(storeId: StoreId): void
   onMessages(envelopes: RaftEnvelope[]): void
   /** The link is for a snapshot: the socket, behind an accepted handshake, is the receiver's. */
   onSnapshotLink(socket: Socket): void
@@ -126,9 +128,10 @@ export class InboundLink {
   #onBatch(payload: Buffer): void {
     const envelopes = this.#guard(() => decodeEnvelopes(payload))
     if (envelopes === undefined) return
+    this.#context.onHeard(this.fromStoreId)
     this.#context.stats.framesReceived++
     this.#context.stats.messagesReceived += envelopes.length
-    this.#context.onMessages(envelopes)
+    if (envelopes.length > 0) this.#context.onMessages(envelopes)
   }
 
   #closeCorrupt(error: Error): void {

@@ -14,6 +14,8 @@ export interface TransportLimits {
   readonly handshakeTimeoutMs: number
   /** A peer that takes no data for so long, with data waiting, is given up. */
   readonly stallTimeoutMs: number
+  /** Something goes over every open link at least so often; four times that without a word is silence. */
+  readonly aliveIntervalMs: number
   /** First and longest pause after a failure. */
   readonly backoffMs: number
   readonly backoffMsMax: number
@@ -27,6 +29,7 @@ export function defaultTransportLimits(): TransportLimits {
     frameBytesTarget: 2 * ENTRY_BYTES_MAX,
     handshakeTimeoutMs: 5000,
     stallTimeoutMs: 10_000,
+    aliveIntervalMs: 300,
     backoffMs: 100,
     backoffMsMax: 3000,
   }

@@ -48,6 +48,10 @@ export class LoopbackHub {
 
   detach(storeId: StoreId): void {
     this.#stores.delete(storeId)
+    // Behind what is still on its way from there.
+    this.#scheduler.schedule(() => {
+      for (const other of this.#stores.values()) other.events.onSilent(storeId)
+    })
   }
 
   post(from: StoreId, to: StoreId, batch: RaftEnvelope[]): void {

@@ -56,6 +56,8 @@ export class OutboundLink {
   #queueBytes = 0
   /** Waits for the socket to drain. */
   #blocked = false
+  /** A frame has left since the last sign of life was due. */
+  #spoke = false
   #failures = 0
   /** Last failure that was logged as a warning: the same one is not logged again. */
   #warned = ''
@@ -99,6 +101,15 @@ export class OutboundLink {
     const state = this.#state
     if (state.kind === 'idle') this.#connect()
     else if (state.kind === 'open' && !this.#blocked) this.#writeQueue(state.socket)
+  }
+
+  /** A sign of life is due: an empty frame, unless others have left. */
+  stayAlive(): void {
+    const state = this.#state
+    if (state.kind === 'open' && !this.#spoke && !this.#blocked) {
+      this.#writeFrame(state.socket, encodeFrame([], 0, 0), 0)
+    }
+    this.#spoke = false
   }
 
   /** The other side was heard of: it is worth trying again at once. */
@@ -148,6 +159,7 @@ export class OutboundLink {
   #writeFrame(socket: Socket, frame: Buffer, messages: number): void {
     const { stats } = this.#context
     socket.write(frame)
+    this.#spoke = true
     stats.framesSent++
     stats.messagesSent += messages
     stats.bytesSent += frame.length

@@ -19,6 +19,11 @@ export interface RaftEnvelope {
    * should destroy itself. What the message holds means nothing.
    */
   readonly tombstone?: boolean
+  /**
+   * No raft message: about the region's hibernation, with the number of the leader's ask. A heartbeat
+   * asks, its response agrees.
+   */
+  readonly hibernate?: number
 }
 
 /** Where the bytes of an outgoing snapshot come from. */
@@ -60,6 +65,8 @@ export interface TransportEvents {
   onMessages(envelopes: RaftEnvelope[]): void
   /** The link to this store broke or cannot be made. Told once for each failure. */
   onUnreachable(storeId: StoreId): void
+  /** This store was heard of, and is not any more. Told once, until it is heard of again. */
+  onSilent(storeId: StoreId): void
   /** A snapshot is offered: its message, without the files. Without this all are refused. */
   onSnapshotOffer?(envelope: RaftEnvelope): SnapshotSink | SnapshotRefusal
 }

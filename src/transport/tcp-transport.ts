@@ -24,6 +24,7 @@ import type {
   Transport,
   TransportEvents,
 } from './port.ts'
+import { Silence } from './silence.ts'
 import { SnapshotLinks } from './snapshot-links.ts'
 import { TransportStats } from './stats.ts'
 
@@ -86,6 +87,8 @@ export class TcpTransport implements Transport {
   readonly #inbound = new Set<InboundLink>()
   readonly #snapshots: SnapshotLinks
   readonly #accepted = new Map<StoreId, InboundLink>()
+  readonly #silence = new Silence()
+  readonly #aliveTimer: NodeJS.Timeout
   #closed: Promise<void> | undefined = undefined
 
   constructor(options: TcpTransportOptions, server: Server) {
@@ -111,6 +114,8 @@ export class TcpTransport implements Transport {
     server.on('error', (error) => {
       options.logger.error({ reason: error.message }, 'cannot accept links')
     })
+    this.#aliveTimer = setInterval(() => this.#stayAlive(), this.#limits.aliveIntervalMs)
+    this.#aliveTimer.unref()
   }
 
   // @hot: once a message
@@ -171,7 +176,13 @@ export class TcpTransport implements Transport {
     return this.#closed
   }
 
+  #stayAlive(): void {
+    for (const link of this.#outbound.values()) link.stayAlive()
+    for (const storeId of this.#silence.check()) this.#options.events.onSilent(storeId)
+  }
+
   async #close(): Promise<void> {
+    clearInterval(this.#aliveTimer)
     const stopped = new Promise<void>((resolve) => this.#server.close(() => resolve()))
     const ending: Promise<void>[] = []
     for (const link of this.#outbound.values()) {
@@ -206,6 +217,7 @@ export class TcpTransport implements Transport {
       logger: this.#options.logger,
       stats: this.#stats,
       onAccepted: (link) => this.#onAccepted(link),
+      onHeard: (storeId) => this.#silence.heard(storeId),
       onMessages: (envelopes) => this.#options.events.onMessages(envelopes),
       onClosed: (link) => this.#onClosed(link),
       onSnapshotLink: (socket) => this.#snapshots.receive(socket),
@@ -220,7 +232,11 @@ export class TcpTransport implements Transport {
 
   #onClosed(link: InboundLink): void {
     this.#inbound.delete(link)
-    if (this.#accepted.get(link.fromStoreId) === link) this.#accepted.delete(link.fromStoreId)
+    if (this.#accepted.get(link.fromStoreId) !== link) return
+    this.#accepted.delete(link.fromStoreId)
+    // No need to wait for the silence that follows.
+    if (!this.#silence.closed(link.fromStoreId) || this.#closed !== undefined) return
+    this.#options.events.onSilent(link.fromStoreId)
   }
 }
 

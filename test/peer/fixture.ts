@@ -176,6 +176,7 @@ export class PeerFixture {
         cancel: () => called('cancel')(),
       },
       disks: ROOMY_DISKS,
+      awake: new Set(),
       replicas: {
         onRegion: () => {},
         isOccupied: () => this.occupied,

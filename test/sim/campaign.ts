@@ -60,6 +60,8 @@ export async function runCampaign(seed: number): Promise<CampaignResult> {
     await world.run(50 + random.below(900))
     await faults.strike()
     clients.check()
+    // Time for regions to fall asleep, while faults go on.
+    if (random.below(10) === 0) clients.lull(1_500 + random.below(2_500))
   }
   await faults.healAll()
   clients.stop()
@@ -69,6 +71,7 @@ export async function runCampaign(seed: number): Promise<CampaignResult> {
   clients.check()
   await mustConverge(world)
   await mustLeaveNothing(world)
+  await mustRest(world, random)
   const { network, invariants } = world
   const happened = { ...faults.counts, ...network.counts, ...world.finalTotals() }
   return { counts: { ...happened, ...invariants.counts, ...clients.counts } }
@@ -91,6 +94,18 @@ async function mustConverge(world: World): Promise<void> {
   for (const content of contents) {
     assert(content.join() === contents[0]!.join(), 'replicas hold the same data')
   }
+}
+
+/** Regions without work sleep; and when a store ends, those whom it concerns wake up. */
+async function mustRest(world: World, random: Random): Promise<void> {
+  const rested = () =>
+    world.stores.every(({ peers }) => peers.every(({ hibernation }) => hibernation.asleep))
+  await world.until(rested, SETTLE_MS_MAX)
+  const gone = 1 + random.below(world.stores.length)
+  world.stop(gone, random.below(2) === 0 ? 'kill' : 'power-loss')
+  for (const { id } of world.regions) await world.awaitLeader(id, HEAL_MS_MAX)
+  await world.restart(gone)
+  await world.until(rested, SETTLE_MS_MAX)
 }
 
 /** Files of snapshots, and what is counted of them, go when nobody needs them. */

@@ -43,6 +43,7 @@ export class Clients {
   #moment = 0
   #values = 0
   #stopped = false
+  #lullUntilMs = 0
   readonly counts: Record<string, number> = {
     acknowledged: 0,
     read: 0,
@@ -71,7 +72,7 @@ export class Clients {
   churn(everyMs: number): void {
     this.#world.queue.after(everyMs, () => {
       if (this.#stopped) return
-      this.#churnOne()
+      if (!this.#lulled) this.#churnOne()
       this.churn(everyMs)
     })
   }
@@ -88,6 +89,15 @@ export class Clients {
     world.send(kind, id, leader.self.storeId, kind === RawKind.Put ? { key, value } : { key })
   }
 
+  /** Nobody asks for anything for a while. */
+  lull(ms: number): void {
+    this.#lullUntilMs = this.#world.queue.nowMs + ms
+  }
+
+  get #lulled(): boolean {
+    return this.#world.queue.nowMs < this.#lullUntilMs
+  }
+
   stop(): void {
     this.#stopped = true
   }
@@ -102,7 +112,8 @@ export class Clients {
 
   #think(client: number, msMax: number): void {
     this.#world.queue.after(this.#random.below(msMax * 100) / 100, () => {
-      if (!this.#stopped) this.#operate(client)
+      if (this.#lulled) this.#think(client, BACKOFF_MS)
+      else if (!this.#stopped) this.#operate(client)
     })
   }
 

@@ -1,5 +1,5 @@
 /**
- * Plants a fault in the code of snapshots and log compaction, in a copy of the tree, and runs the
+ * Plants a fault in the code of snapshots, log compaction and rest, in a copy of the tree, and runs the
  * stories of the simulated world, told ones and random ones: something must fail.
  *
  *   node test/sim/mutants.mjs [--check | number …]     SIM_SEEDS: how many stories each gets at most
@@ -11,6 +11,7 @@ import { join } from 'node:path'
 import { plantFaults } from '../planted.mjs'
 
 const SEEDS = process.env.SIM_SEEDS ?? '100'
+const STORIES = ['test/sim/snapshots.test.ts', 'test/sim/hibernate.test.ts']
 
 /** what is wrong then; file in src; what stands there; what takes its place */
 const MUTANTS = [
@@ -99,6 +100,42 @@ const MUTANTS = [
     'this.#state = IDLE\n      this.#release(state.snapshot.data)',
     'this.#state = IDLE',
   ],
+  [
+    'a replica that lacks entries agrees to sleep',
+    'peer/hibernate.ts',
+    'if (!follows || raft.lastIndex !== message.index || !isQuiet(peer)) return',
+    'if (!follows) return',
+  ],
+  [
+    'a leader sleeps before all agreed',
+    'peer/hibernate.ts',
+    'if (others(peer).every(({ id }) => agreed.includes(id))) sleep(peer)',
+    'if (agreed.length * 2 >= others(peer).length) sleep(peer)',
+  ],
+  [
+    'silence of a store wakes nobody',
+    'peer/hibernate.ts',
+    'return misses(peer, signal.storeId)',
+    'return false',
+  ],
+  [
+    'a leader falls asleep though a store fell silent that had agreed',
+    'peer/peer-handler.ts',
+    '        peer.hibernation.agreed = undefined\n        return\n',
+    '        return\n',
+  ],
+  [
+    'a request does not wake its region',
+    'peer/peer-handler.ts',
+    'if (peer.hibernation.asleep && peer.raft.hasReady()) wake(peer)',
+    '',
+  ],
+  [
+    'heartbeats leave behind the ask',
+    'peer/hibernate.ts',
+    '  handleReadies(peer)\n  const sinceMs',
+    '  const sinceMs',
+  ],
 ]
 
 const faults = MUTANTS.map(([title, file, from, to], i) => ({
@@ -116,13 +153,13 @@ function failureOfStories(copy) {
   const vitest = join(copy, 'node_modules/vitest/vitest.mjs')
   const { stdout, stderr, status } = spawnSync(
     process.execPath,
-    [vitest, 'run', '--bail=1', 'test/sim/snapshots.test.ts', 'test/sim/campaign.test.ts'],
+    [vitest, 'run', '--bail=1', ...STORIES, 'test/sim/campaign.test.ts'],
     { cwd: copy, encoding: 'utf8', env: { ...process.env, NO_COLOR: '1', SIM_SEEDS: SEEDS } },
   )
   if (status === 0) return undefined
   const text = stdout + stderr
   const seed = /seed (\d+) fails/.exec(text)?.[1]
-  const story = /FAIL {2}test\/sim\/snapshots.test.ts > (.*)/.exec(text)?.[1]
+  const story = /FAIL {2}test\/sim\/(?:snapshots|hibernate).test.ts > (.*)/.exec(text)?.[1]
   if (seed === undefined && story === undefined) throw new Error(`no story was run:\n${text}`)
   const cause = /(?:Caused by: |AssertionError: )(.*)/.exec(text)?.[1] ?? 'nobody awaits its error'
   return `${seed === undefined ? `"${story}"` : `seed ${seed}`}: ${cause}`

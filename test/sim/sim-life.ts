@@ -4,6 +4,7 @@
  */
 import { assert } from '../../src/base/assert.ts'
 import { systemErrorCode } from '../../src/base/errors.ts'
+import type { RegionId, StoreId } from '../../src/base/ids.ts'
 import { silentLogger } from '../../src/base/logger.ts'
 import type { Poller } from '../../src/batch-system/poller.ts'
 import { PeerTag } from '../../src/peer/messages.ts'
@@ -28,6 +29,7 @@ import {
 } from '../../src/store/store-handler.ts'
 import { StoreRegions } from '../../src/store/store-regions.ts'
 import type { RaftEnvelope, Transport } from '../../src/transport/port.ts'
+import { Silence } from '../../src/transport/silence.ts'
 import { receiveTransfer } from '../../src/transport/snapshot-transfer.ts'
 import { ROOMY_DISKS } from '../roomy-disks.ts'
 import { SimApply } from './sim-apply.ts'
@@ -38,6 +40,7 @@ import type { SimStore } from './sim-store.ts'
 
 export const SNAP_DIR = '/snap'
 const ROUND_MS = 0.05
+const ALIVE_MS = 300
 /** What a disk that fails makes of its errors; anything else is a fault of the code. */
 const DISK_ERRORS: ReadonlySet<string> = new Set(['EIO', 'DiskError', 'ENOSPC'])
 
@@ -52,6 +55,9 @@ export class SimLife implements LinkHolder {
   readonly inflight: Inflight
   readonly engine: SimEngine
   readonly reads: RoundReads
+  /** Replicas that are ticked. */
+  readonly awake = new Set<RegionId>()
+  readonly #silence = new Silence()
   failed: Error | undefined = undefined
   readonly #poller: Poller<Peer, StoreFsm>
   #handler: StoreHandler | undefined = undefined
@@ -181,6 +187,7 @@ export class SimLife implements LinkHolder {
       snapshots: this.#snapshots,
       replicas,
       disks: ROOMY_DISKS,
+      awake: this.awake,
       metrics: this.metrics,
       notify,
       reportRegion: () => {},
@@ -188,7 +195,8 @@ export class SimLife implements LinkHolder {
       fail: (error) => this.fail(error),
     }
     replicas.attach(ports)
-    this.#handler = new StoreHandler(new PeerHandler(ports), this.reads, () => this.router, log)
+    const peers = new PeerHandler(ports)
+    this.#handler = new StoreHandler(peers, this.reads, () => this.router, log, this.awake)
     return replicas
   }
 
@@ -235,6 +243,24 @@ export class SimLife implements LinkHolder {
     const { config, random } = this.store.options
     this.#every('tick', config.raftBaseTickIntervalMs, random.below(100) / 100)
     this.#every('raft-log-gc', config.raftLogGcTickIntervalMs, random.below(100) / 100)
+    this.#stayAlive(random.below(100) / 100)
+  }
+
+  /** As TcpTransport does. */
+  #stayAlive(part = 1): void {
+    this.store.later(part * ALIVE_MS, this, () => {
+      if (this.failed !== undefined) return
+      this.store.options.network.stayAlive(this.store.id)
+      for (const storeId of this.#silence.check()) {
+        this.router.sendControl({ kind: 'silent', storeId })
+      }
+      this.#stayAlive()
+    })
+  }
+
+  /** A frame of that store came, be it empty. */
+  heard(storeId: StoreId): void {
+    this.#silence.heard(storeId)
   }
 
   /** As an interval timer does, a late tick delays the next one. */

@@ -32,7 +32,7 @@ export interface NetworkCounts {
 export interface Receiver {
   readonly id: StoreId
   readonly isUp: boolean
-  receive(envelopes: RaftEnvelope[]): void
+  receive(from: StoreId, envelopes: RaftEnvelope[]): void
   unreachable(storeId: StoreId): void
   /** A snapshot comes in on the link that this makes; undefined when nobody listens. */
   acceptSnapshot(open: (holder: LinkHolder) => SimSnapshotLink): void
@@ -195,6 +195,14 @@ export class SimNetwork {
     }
   }
 
+  /** An empty frame to each other store; with faults it may get lost like any. */
+  stayAlive(from: StoreId): void {
+    for (const to of this.#stores.keys()) {
+      if (to === from || this.#chance(this.dropPerMille)) continue
+      this.#queue.after(LATENCY_MS, () => this.#arrive(from, to, []))
+    }
+  }
+
   #post(from: StoreId, to: StoreId, batch: RaftEnvelope[]): void {
     const { filter } = this
     const leaving = filter === undefined ? batch : batch.filter((envelope) => filter(envelope))
@@ -242,9 +250,11 @@ export class SimNetwork {
     }
     const receiver = this.#stores.get(to)
     if (receiver?.isUp) {
-      receiver.receive(batch)
+      receiver.receive(from, batch)
       return
     }
+    // A sign of life is for nobody then.
+    if (batch.length === 0) return
     const sender = this.#stores.get(from)
     if (!sender?.isUp) return
     this.counts.unreachable++

@@ -220,9 +220,12 @@ export class SimStore implements Receiver {
     queue.after(delayMs, attempt)
   }
 
-  receive(envelopes: RaftEnvelope[]): void {
+  receive(from: StoreId, envelopes: RaftEnvelope[]): void {
     const { life } = this
-    this.later(0, life, () => life!.receive(envelopes))
+    this.later(0, life, () => {
+      life!.heard(from)
+      life!.receive(envelopes)
+    })
   }
 
   unreachable(storeId: StoreId): void {

@@ -87,6 +87,8 @@ export class World implements ResponseSink {
     snapshotSendsFailed: 0,
     snapshotsReceived: 0,
     snapshotsInstalled: 0,
+    hibernations: 0,
+    wakeUps: 0,
   }
   /** By token. */
   readonly calls = new Map<number, Call>()
@@ -223,12 +225,20 @@ export class World implements ResponseSink {
       const snapshots = JSON.stringify(life?.snapshots?.stats())
       const files = fs.exists(SNAP_DIR) ? fs.list(SNAP_DIR).join(' ') : ''
       lines.push(`store ${id}: ${life?.failed?.message ?? 'up'} ${snapshots} ${files}`)
-      for (const { id: region, raft, appliedIndex, handedOverIndex, install, source } of peers) {
+      for (const {
+        id: region,
+        raft,
+        appliedIndex,
+        handedOverIndex,
+        install,
+        source,
+        hibernation,
+      } of peers) {
         lines.push(
           `  region ${region}: role ${raft.role} term ${raft.term} leader ${raft.leaderId} ` +
             `log ${raft.firstIndex}..${raft.lastIndex} persisted ${raft.persistedIndex} ` +
             `committed ${raft.commitIndex} handed ${handedOverIndex} applied ${appliedIndex} ` +
-            `install ${install?.kind} source ${source.kind}`,
+            `install ${install?.kind} source ${source.kind} ${hibernation.asleep ? 'asleep' : ''}`,
         )
       }
     }
@@ -294,7 +304,9 @@ export class World implements ResponseSink {
   /** Adds what a life counted to the world's totals; to be called once, at its end. */
   #count({ life }: SimStore): void {
     if (life === undefined) return
-    const { leaseReads, indexReads, stale, compactedEntries } = life.metrics
+    const { leaseReads, indexReads, stale, compactedEntries, hibernations, wakeUps } = life.metrics
+    this.totals.hibernations += hibernations
+    this.totals.wakeUps += wakeUps
     this.totals.leaseReads += leaseReads
     this.totals.indexReads += indexReads
     this.totals.staleCommands += stale

@@ -52,6 +52,7 @@ const plainEnvelope: fc.Arbitrary<RaftEnvelope> = fc.record({
 const anyEnvelope = fc.oneof(
   plainEnvelope,
   plainEnvelope.map((envelope) => ({ ...envelope, tombstone: true })),
+  fc.tuple(plainEnvelope, fc.nat()).map(([envelope, hibernate]) => ({ ...envelope, hibernate })),
 )
 
 function payloadOf(envelopes: RaftEnvelope[]): Buffer {

@@ -54,6 +54,7 @@ export class Observer implements TransportEvents {
   readonly received: RaftEnvelope[] = []
   readonly frames: number[] = []
   readonly unreachable: StoreId[] = []
+  readonly silent: StoreId[] = []
   /** Assigned by tests of snapshots. */
   onSnapshotOffer?: (envelope: RaftEnvelope) => SnapshotSink | SnapshotRefusal
   #waiters: { readonly met: () => boolean; readonly resolve: () => void }[] = []
@@ -66,6 +67,11 @@ export class Observer implements TransportEvents {
 
   onUnreachable(storeId: StoreId): void {
     this.unreachable.push(storeId)
+    this.#wake()
+  }
+
+  onSilent(storeId: StoreId): void {
+    this.silent.push(storeId)
     this.#wake()
   }
 

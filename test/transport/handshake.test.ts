@@ -21,7 +21,7 @@ test('hello and answer come out as they went in', () => {
 
 test.each([
   ['accepts its own', hello, Verdict.Accepted],
-  ['another version', { ...hello, version: 2 }, Verdict.WrongVersion],
+  ['another version', { ...hello, version: hello.version + 1 }, Verdict.WrongVersion],
   ['another cluster', { ...hello, clusterId: 3 }, Verdict.WrongCluster],
   ['a hello for another store', { ...hello, toStoreId: 3 }, Verdict.WrongStore],
   ['a hello from itself', { ...hello, fromStoreId: 2 }, Verdict.WrongStore],

@@ -54,6 +54,17 @@ test('a store that is not attached is unreachable, told once until it is back', 
   expect(back.received).toHaveLength(1)
 })
 
+test('a store that is detached is silent for the others, behind its last words', () => {
+  const { scheduler, observers, transports } = hubOf(1, 2, 3)
+  transports[0]!.send(envelope(2))
+  transports[0]!.flush()
+  void transports[0]!.close()
+  expect(observers[1]!.silent).toEqual([])
+  scheduler.runOnce()
+  expect(observers[1]!.received).toHaveLength(1)
+  expect(observers.map(({ silent }) => silent)).toEqual([[], [1], [1]])
+})
+
 test('a closed transport takes nothing', async () => {
   const { transports } = hubOf(1, 2)
   await transports[0]!.close()
