@@ -4,7 +4,7 @@
  *
  *   leader      quiet for an election time-out ── ask(n) ──▶ every other replica
  *   replica     has all that the leader has, nothing under way ── agrees(n) ──▶ leader, and sleeps
- *   leader      all of them agreed within this tick, still quiet: sleeps
+ *   leader      all of them agreed within this tick, and nothing was to say since: sleeps
  *
  *   awake again: a raft message, something to propose or to ask others, an order; for the leader
  *                silence of a store that has a replica, for the others of the leader's store
@@ -15,7 +15,8 @@
  *
  * INVARIANTS
  * - Only awake replicas are ticked. `ports.awake` holds them, and the dying ones.
- * - An ask is good for one tick of its leader: after that come heartbeats, which wake those who agreed.
+ * - An ask is good for one tick of its leader, or until it has something else to say: that wakes those
+ *   who agreed.
  * - Who sleeps will hear of the end of the leader's store: what links carry without regions tells.
  */
 import type { PeerId, StoreId } from '../base/ids.ts'
@@ -36,8 +37,13 @@ export class Hibernation {
   quietTicks = 0
   /** Number of the last ask, so that a late answer to an earlier one is not taken for its own. */
   ask = 0
-  /** Who agreed to the ask of this tick; undefined when there is none, or a store was lost since. */
+  /** Who agreed to the ask of this tick; undefined when there is none, or it was taken back. */
   agreed: PeerId[] | undefined = undefined
+
+  /** Something to say, or to ask others, would be news. */
+  get isStill(): boolean {
+    return this.asleep || this.agreed !== undefined
+  }
 }
 
 /** Once a tick of an awake replica, behind raft's own. */
@@ -114,6 +120,12 @@ export function wake(peer: Peer): void {
   ports.awake.add(peer.id)
   ports.metrics.wakeUps++
   noteAllHeard(peer, ports.clock.monotonicMs())
+}
+
+/** There is something to do: who sleeps wakes up, and who is about to stays awake. */
+export function stir(peer: Peer): void {
+  peer.hibernation.agreed = undefined
+  wake(peer)
 }
 
 /** Whether a sleeping replica has to be awake for this. What makes a ready wakes it in any case. */

@@ -10,7 +10,7 @@ import { RawRequest } from '../protocol/raw.ts'
 import { proposeCompactLog } from './admin/compact-log.ts'
 import { onSignalWhileDestroying } from './destroy.ts'
 import { tickFarewells } from './farewell.ts'
-import { tickHibernation, wake, wakes } from './hibernate.ts'
+import { stir, tickHibernation, wake, wakes } from './hibernate.ts'
 import { type PeerMessage, type PeerSignal, PeerTag } from './messages.ts'
 import { onApplied } from './on-applied.ts'
 import { onPdOrder } from './on-order.ts'
@@ -60,7 +60,7 @@ export class PeerHandler {
       maybeProposeWrites(peer, nowMs)
       if (peer.roundReads.length > 0 || peer.reads.hasOpen) decideReads(peer, nowMs)
       // Whatever it has to tell or to ask, time has to go on for the answer.
-      if (peer.hibernation.asleep && peer.raft.hasReady()) wake(peer)
+      if (peer.hibernation.isStill && peer.raft.hasReady()) stir(peer)
       handleReadies(peer)
       if (peer.heldSnapshot !== undefined) maybeStepSnapshot(peer)
       if (peer.source.kind === 'wanted') maybeOrderSnapshot(peer)

@@ -242,6 +242,24 @@ describe('an agreement that does not come about', () => {
     expect(leader.hibernation.asleep).toBe(false)
   })
 
+  it('work that was done since the ask: the followers are awake again', async () => {
+    const world = await World.open()
+    const leader = await world.awaitLeader()
+    const { storeId } = leader.self
+    const late: RaftEnvelope[] = []
+    world.network.filter = (envelope) => {
+      const agrees = envelope.hibernate !== undefined && envelope.from.storeId !== storeId
+      if (agrees) late.push(envelope)
+      return !agrees
+    }
+    await world.until(() => late.length === 2)
+    expect((await world.answered(world.put(storeId, 'k', 'v'))).outcome).toBe('ok')
+    await world.run(2)
+    for (const envelope of late) world.store(storeId).receive(envelope.from.storeId, [envelope])
+    await world.run(1)
+    expect(leader.hibernation.asleep).toBe(false)
+  })
+
   it('an ask that comes late puts nobody to sleep for long', async () => {
     const world = await World.open()
     await world.awaitLeader()

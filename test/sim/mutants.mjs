@@ -127,7 +127,7 @@ const MUTANTS = [
   [
     'a request does not wake its region',
     'peer/peer-handler.ts',
-    'if (peer.hibernation.asleep && peer.raft.hasReady()) wake(peer)',
+    'if (peer.hibernation.isStill && peer.raft.hasReady()) stir(peer)',
     '',
   ],
   [
