@@ -13,11 +13,11 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
-import { PolyraftError } from '../base/errors.ts'
 import { KIB } from '../base/limits.ts'
 import { silentLogger } from '../base/logger.ts'
 import { nodeFileSystem } from '../env/node-fs.ts'
 import { openRaftLog } from '../raftlog/open.ts'
+import { type Parts, partsOf } from './parts.ts'
 import { runChurn } from './raftlog-churn.ts'
 import {
   type Case,
@@ -62,24 +62,13 @@ const MAIN_THREAD_CASES: readonly Case[] = [
   { regions: 1000, entriesPerReady: 16 },
 ]
 
-const PARTS: Readonly<Record<string, (report: BenchReport, seconds: number) => Promise<void>>> = {
-  append: runAppend,
-  recovery: runRecovery,
-  churn: runChurn,
-}
+const PARTS: Parts = { append: runAppend, recovery: runRecovery, churn: runChurn }
 
 export async function run(options: RaftLogBenchOptions): Promise<void> {
+  const parts = partsOf('raftlog', PARTS, options.args?.length ? options.args : ['append'])
   const report = new BenchReport(options.json)
   report.note(`raft log on ${diskKind()}; 1 replica, every append fdatasynced`)
-  const names = options.args?.length ? options.args : ['append']
-  for (const name of names) {
-    const part = Object.hasOwn(PARTS, name) ? PARTS[name] : undefined
-    if (part === undefined) {
-      const known = Object.keys(PARTS).join(', ')
-      throw new PolyraftError('InvalidArgument', `no part "${name}" of raftlog: there are ${known}`)
-    }
-    await part(report, options.seconds ?? SECONDS_DEFAULT)
-  }
+  for (const part of parts) await part(report, options.seconds ?? SECONDS_DEFAULT)
   report.finish()
 }
 

@@ -8,7 +8,7 @@
  *
  * An argument names the part; without one both run.
  */
-import { PolyraftError } from '../base/errors.ts'
+import { type Parts, partsOf } from './parts.ts'
 import { BenchReport } from './report.ts'
 import { runCluster } from './snapshot-cluster.ts'
 import { runSteps } from './snapshot-steps.ts'
@@ -20,20 +20,12 @@ export interface SnapshotBenchOptions {
   readonly args: readonly string[]
 }
 
-export type RunSnapshotPart = (report: BenchReport, seconds: number) => Promise<void>
-
-const PARTS: Readonly<Record<string, RunSnapshotPart>> = { steps: runSteps, cluster: runCluster }
+const PARTS: Parts = { steps: runSteps, cluster: runCluster }
 const DEFAULT_SECONDS = 4
 
 export async function run({ json, seconds, args }: SnapshotBenchOptions): Promise<void> {
+  const parts = partsOf('snapshot', PARTS, args.length > 0 ? args : Object.keys(PARTS))
   const report = new BenchReport(json)
-  for (const name of args.length > 0 ? args : Object.keys(PARTS)) {
-    const part = Object.hasOwn(PARTS, name) ? PARTS[name] : undefined
-    if (part === undefined) {
-      const known = Object.keys(PARTS).join(' and ')
-      throw new PolyraftError('InvalidArgument', `suite snapshot has no part "${name}": ${known}`)
-    }
-    await part(report, seconds ?? DEFAULT_SECONDS)
-  }
+  for (const part of parts) await part(report, seconds ?? DEFAULT_SECONDS)
   report.finish()
 }

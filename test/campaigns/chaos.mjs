@@ -4,11 +4,13 @@
  *
  *   npm run chaos -- --seconds 120 --regions 16
  *
+ * Now and then nobody asks for anything for some seconds, so that regions hibernate when it strikes.
+ *
  * Every key has one writer, which puts rising numbers one after the other. So at any moment:
  * - a read must see at least the last number acknowledged before the read began, and at most the last
  *   number that was sent (linearizability of a register with one writer);
  * - at the end every key holds a number in that range.
- * Anything else is printed, and the exit code is 1.
+ * Anything else is printed, and the exit code is 1. Interrupted, it stops early and checks all the same.
  */
 import { spawn } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
@@ -32,7 +34,15 @@ const { values: flags } = parseArgs({
 const seconds = Number(flags.seconds)
 const dir = mkdtempSync(join(tmpdir(), 'polyraft-chaos-'))
 const base = await freePortBlock(7)
-const counts = { puts: 0, undetermined: 0, reads: 0, failedReads: 0, kills: 0, violations: 0 }
+const counts = {
+  puts: 0,
+  undetermined: 0,
+  reads: 0,
+  failedReads: 0,
+  kills: 0,
+  lulls: 0,
+  violations: 0,
+}
 const problems = []
 
 let supervisor
@@ -41,7 +51,11 @@ let supervisorExit
 async function up() {
   const ports = ['--pd-port', base, '--store-port', base + 1, '--status-port', base + 4]
   const args = [MAIN, 'up', '--dir', dir, '--stores', '3', '--regions', flags.regions, ...ports]
-  supervisor = spawn(process.execPath, args.map(String), { stdio: ['ignore', 'pipe', 'inherit'] })
+  // In a process group of its own: what interrupts the campaign does not interrupt the cluster.
+  supervisor = spawn(process.execPath, args.map(String), {
+    stdio: ['ignore', 'pipe', 'inherit'],
+    detached: true,
+  })
   supervisorExit = new Promise((resolve) => supervisor.once('exit', resolve))
   await new Promise((resolve, reject) => {
     supervisorExit.then((code) => reject(new Error(`polyraft up ended with ${code}`)))
@@ -79,6 +93,13 @@ const keys = Array.from({ length: Number(flags.keys) }, (_, i) => ({
   acknowledged: 0,
 }))
 let running = true
+let interrupted = false
+let lullUntilMs = 0
+for (const signal of ['SIGINT', 'SIGTERM']) {
+  process.on(signal, () => {
+    interrupted = true
+  })
+}
 
 function violation(text) {
   counts.violations++
@@ -86,8 +107,15 @@ function violation(text) {
   process.stderr.write(`VIOLATION: ${text}\n`)
 }
 
+/** Waits while nobody is to ask for anything. */
+async function pastLull() {
+  const ms = lullUntilMs - performance.now()
+  if (ms > 0) await sleep(ms)
+}
+
 async function writer(kv, key) {
   while (running) {
+    await pastLull()
     const number = ++key.sent
     try {
       await kv.put(key.name, String(number))
@@ -110,6 +138,7 @@ async function check(kv, key) {
 
 async function reader(kv) {
   while (running) {
+    await pastLull()
     try {
       await check(kv, keys[Math.floor(Math.random() * keys.length)])
       counts.reads++
@@ -121,8 +150,13 @@ async function reader(kv) {
 
 async function killer() {
   const end = performance.now() + seconds * 1000
-  while (performance.now() < end) {
-    await sleep(1500 + Math.random() * 3000)
+  while (performance.now() < end && !interrupted) {
+    if (Math.random() < 0.25) {
+      counts.lulls++
+      lullUntilMs = performance.now() + 5500
+      await sleep(4000)
+    }
+    await sleep(500 + Math.random() * 3000)
     const dice = Math.random()
     const { pd, stores } = pids()
     const victim = stores[Math.floor(Math.random() * stores.length)]

@@ -45,8 +45,11 @@ describe('exit codes', () => {
     ['pd --regions x', /--regions <n>.*a whole number/],
     ['bench nothing', /no suite "nothing"; there are .*raftlog.*engine/],
     ['bench cluster 16 4x', /^polyraft: "4x" is no number of regions$/m],
-    ['bench snapshot nothing', /suite snapshot has no part "nothing": steps and cluster/],
-    ['bench raftlog nothing', /no part "nothing" of raftlog: there are append/],
+    ['bench snapshot nothing', /suite snapshot has no part "nothing": steps, cluster/],
+    [
+      'bench raftlog append nothing',
+      /suite raftlog has no part "nothing": append, recovery, churn/,
+    ],
   ])('2: %s', async (line, output) => {
     const { code, stderr } = await polyraft(...line.split(' '))
     expect(stderr).toMatch(output)
