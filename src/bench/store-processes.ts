@@ -6,6 +6,7 @@ import { fileURLToPath } from 'node:url'
 import { builtUrl } from '../base/built-url.ts'
 import type { RegionStatus } from '../store/port.ts'
 import { endProcess } from './end-process.ts'
+import { metricIn } from './metric.ts'
 
 const MAIN = fileURLToPath(builtUrl('server/main.js'))
 const STORES = [1, 2, 3] as const
@@ -59,7 +60,7 @@ export class StoreProcesses {
   /** A counter or gauge; 0 when the store does not answer. */
   async metric(number: number, name: string): Promise<number> {
     const text = (await (await this.#fetch(number, '/metrics'))?.text()) ?? ''
-    return Number(new RegExp(`^polyraft_${name}(?:_total)? (.*)$`, 'm').exec(text)?.[1] ?? 0)
+    return metricIn(text, name) ?? 0
   }
 
   async stop(): Promise<void> {

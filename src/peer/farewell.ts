@@ -30,14 +30,8 @@ export function tickFarewells(peer: Peer): void {
 
 /** The membership here does not have that peer, and is later than its own. */
 export function sendTombstone(peer: Peer, to: PeerMeta): void {
-  const { region, self, ports } = peer
-  ports.transport.send({
-    regionId: peer.id,
-    from: self,
-    to,
-    epoch: region.epoch,
-    message: newMessage(MessageType.Heartbeat, to.id),
-    tombstone: true,
-  })
+  const { ports } = peer
+  const message = newMessage(MessageType.Heartbeat, to.id)
+  ports.transport.send({ ...peer.envelopeTo(to, message), tombstone: true })
   ports.metrics.tombstoneMessagesSent++
 }

@@ -2,6 +2,12 @@
 import { ProgressState } from '../raft/tracker/progress.ts'
 import type { Peer as PeerMeta } from '../region/region.ts'
 import type { Peer } from './peer.ts'
+import { electionTimeoutMs } from './ports.ts'
+
+/** How long a peer has not been heard of; infinite where a leader never heard it. */
+export function silentMs(peer: Peer, { id }: PeerMeta, nowMs: number): number {
+  return nowMs - (peer.heardMs.get(id) ?? Number.NEGATIVE_INFINITY)
+}
 
 /**
  * Heard within two election time-outs, and with a log that joins the leader's. Raft's own notion of
@@ -9,13 +15,10 @@ import type { Peer } from './peer.ts'
  */
 export function isHealthy(peer: Peer, other: PeerMeta, nowMs: number): boolean {
   if (other.id === peer.self.id) return true
-  const { raftBaseTickIntervalMs, raftElectionTimeoutTicks } = peer.ports.config
-  const heardMs = peer.heardMs.get(other.id)
   const progress = peer.raft.progressOf(other.id)
-  if (heardMs === undefined || progress === undefined) return false
-  const silentMs = nowMs - heardMs
+  if (progress === undefined) return false
   return (
-    silentMs <= raftBaseTickIntervalMs * raftElectionTimeoutTicks * 2 &&
+    silentMs(peer, other, nowMs) <= electionTimeoutMs(peer.ports.config) * 2 &&
     progress.state !== ProgressState.Snapshot &&
     progress.match + 1 >= peer.raft.firstIndex
   )

@@ -25,9 +25,11 @@ import { ProgressState } from '../raft/tracker/progress.ts'
 import { MessageType, StateRole } from '../raft/types.ts'
 import { type Peer as PeerMeta, PeerRole, peerOnStore } from '../region/region.ts'
 import type { RaftEnvelope } from '../transport/port.ts'
+import { silentMs } from './health.ts'
 import { type PeerSignal, PeerTag } from './messages.ts'
 import { handleReadies } from './on-ready.ts'
 import type { Peer } from './peer.ts'
+import { electionTimeoutMs } from './ports.ts'
 import { noteAllHeard } from './report.ts'
 
 /** What a replica knows of its region's rest. */
@@ -49,26 +51,23 @@ export class Hibernation {
 /** Once a tick of an awake replica, behind raft's own. */
 export function tickHibernation(peer: Peer, nowMs: number): void {
   const { hibernation } = peer
-  const { hibernateRegions, raftBaseTickIntervalMs, raftElectionTimeoutTicks } = peer.ports.config
+  const { hibernateRegions, raftElectionTimeoutTicks } = peer.ports.config
   hibernation.agreed = undefined
   if (!peer.isLeader || !hibernateRegions) return
-  if (peer.proposals.length > 0 || peer.writes.length > 0) {
-    hibernation.quietTicks = 0
-    return
-  }
-  // Heartbeats of this tick leave before the ask: behind it they would wake whoever agrees.
-  handleReadies(peer)
-  const sinceMs = nowMs - raftBaseTickIntervalMs * raftElectionTimeoutTicks
-  if (!isQuiet(peer) || !haveAll(peer) || !answer(peer, sinceMs)) {
-    hibernation.quietTicks = 0
-    return
-  }
-  if (++hibernation.quietTicks < raftElectionTimeoutTicks) return
+  hibernation.quietTicks = couldAsk(peer, nowMs) ? hibernation.quietTicks + 1 : 0
+  if (hibernation.quietTicks < raftElectionTimeoutTicks) return
   hibernation.quietTicks = 0
   hibernation.ask++
   hibernation.agreed = []
   for (const other of others(peer)) say(peer, other, MessageType.Heartbeat, hibernation.ask)
   maybeSleep(peer)
+}
+
+function couldAsk(peer: Peer, nowMs: number): boolean {
+  if (peer.proposals.length > 0 || peer.writes.length > 0) return false
+  // Heartbeats of this tick leave before the ask: behind it they would wake whoever agrees.
+  handleReadies(peer)
+  return isQuiet(peer) && haveAll(peer) && allAnswer(peer, nowMs)
 }
 
 /** A message about sleep, not for raft. */
@@ -195,8 +194,9 @@ function haveAll(peer: Peer): boolean {
 }
 
 /** A replica that is away would not agree: no need to ask the others each time. */
-function answer(peer: Peer, sinceMs: number): boolean {
-  return others(peer).every(({ id }) => (peer.heardMs.get(id) ?? 0) >= sinceMs)
+function allAnswer(peer: Peer, nowMs: number): boolean {
+  const silentMsMax = electionTimeoutMs(peer.ports.config)
+  return others(peer).every((other) => silentMs(peer, other, nowMs) <= silentMsMax)
 }
 
 function others(peer: Peer): PeerMeta[] {
@@ -204,11 +204,10 @@ function others(peer: Peer): PeerMeta[] {
 }
 
 function say(peer: Peer, to: PeerMeta, type: MessageType, ask: number): void {
-  const { region, self, raft, ports } = peer
+  const { self, raft, ports } = peer
   const message = newMessage(type, to.id)
   message.from = self.id
   message.term = raft.term
   message.index = raft.lastIndex
-  const { epoch } = region
-  ports.transport.send({ regionId: peer.id, from: self, to, epoch, message, hibernate: ask })
+  ports.transport.send({ ...peer.envelopeTo(to, message), hibernate: ask })
 }

@@ -7,6 +7,7 @@
 import type { RawRequest } from '../protocol/raw.ts'
 import type { ReadState } from '../raft/types.ts'
 import type { Peer } from './peer.ts'
+import { electionTimeoutMs } from './ports.ts'
 import { notLeader } from './region-errors.ts'
 
 // @hot bench: store
@@ -81,8 +82,7 @@ export function runConfirmedReads(peer: Peer): void {
 
 /** Messages get lost: asks again, with a new context, for what a whole election time-out has not answered. */
 export function retryReads(peer: Peer, nowMs: number): void {
-  const { raftBaseTickIntervalMs, raftElectionTimeoutTicks } = peer.ports.config
-  const before = nowMs - raftBaseTickIntervalMs * raftElectionTimeoutTicks
+  const before = nowMs - electionTimeoutMs(peer.ports.config)
   const context = peer.reads.reissueOlderThan(before, nowMs)
   if (context.length > 0) peer.raft.readIndex(context)
 }

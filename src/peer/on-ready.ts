@@ -79,8 +79,7 @@ export function sendMessages(peer: Peer, messages: readonly Message[]): void {
     if (to === undefined) continue
     // From here on the target may campaign at any moment, without waiting for time-outs.
     if (message.type === MessageType.TimeoutNow) peer.lease.suspect()
-    const { region, self } = peer
-    const envelope = { regionId: peer.id, from: self, to, epoch: region.epoch, message }
+    const envelope = peer.envelopeTo(to, message)
     if (message.type === MessageType.Snapshot) {
       sendSnapshot(peer, envelope)
       continue

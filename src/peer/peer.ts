@@ -15,7 +15,7 @@ import type { RawRequest, RawResponse } from '../protocol/raw.ts'
 import { type RegionError, regionErrorResponse } from '../protocol/raw.ts'
 import { defaultRaftConfig } from '../raft/config.ts'
 import { RawNode } from '../raft/raw-node.ts'
-import { type HardState, StateRole } from '../raft/types.ts'
+import { type HardState, type Message, StateRole } from '../raft/types.ts'
 import { type Peer as PeerMeta, peerById, peerOnStore, type Region } from '../region/region.ts'
 import type { ApplyState } from '../region/state.ts'
 import type { RaftEnvelope } from '../transport/port.ts'
@@ -175,6 +175,11 @@ export class Peer implements Fsm<PeerMessage> {
   /** A member, or whoever else has business with this region. */
   addressOf(id: PeerId): PeerMeta | undefined {
     return peerById(this.region, id) ?? this.strangers.get(id)
+  }
+
+  envelopeTo(to: PeerMeta, message: Message): RaftEnvelope {
+    const { id, self, region } = this
+    return { regionId: id, from: self, to, epoch: region.epoch, message }
   }
 
   /** Ready for another snapshot. */

@@ -30,6 +30,12 @@ export interface PeerConfig {
   readonly hibernateRegions: boolean
 }
 
+export function electionTimeoutMs(
+  config: Pick<PeerConfig, 'raftBaseTickIntervalMs' | 'raftElectionTimeoutTicks'>,
+): number {
+  return config.raftBaseTickIntervalMs * config.raftElectionTimeoutTicks
+}
+
 /** Runs reads that a peer has found to be safe now. */
 export interface ReadExecutor {
   /** Queues into the round; answered through the request's sink. */

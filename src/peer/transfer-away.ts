@@ -4,7 +4,9 @@
 import type { DiskView } from '../base/disk-state.ts'
 import type { StoreId } from '../base/ids.ts'
 import { type Peer as PeerMeta, PeerRole } from '../region/region.ts'
+import { silentMs } from './health.ts'
 import type { Peer } from './peer.ts'
+import { electionTimeoutMs } from './ports.ts'
 
 export function transferAway(peer: Peer, nowMs: number): void {
   if (!peer.isLeader || peer.raft.leadTransferee !== 0) return
@@ -20,17 +22,15 @@ export function transferAway(peer: Peer, nowMs: number): void {
  * of activity will not do: each quorum check begins it anew, and nobody is active until he answers.
  */
 export function bestTarget(peer: Peer, nowMs: number): PeerMeta | undefined {
-  const { raftBaseTickIntervalMs, raftElectionTimeoutTicks } = peer.ports.config
-  const { disks } = peer.ports
-  const heardFromMs = nowMs - raftBaseTickIntervalMs * raftElectionTimeoutTicks
+  const { disks, config } = peer.ports
+  const silentMsMax = electionTimeoutMs(config)
   let best: PeerMeta | undefined
   let bestMatch = -1
   for (const other of peer.region.peers) {
     if (other.id === peer.self.id || other.role !== PeerRole.Voter) continue
     if (disks.tight && !couldLead(disks, other.storeId)) continue
     const progress = peer.raft.progressOf(other.id)
-    const heardMs = peer.heardMs.get(other.id)
-    if (progress === undefined || heardMs === undefined || heardMs < heardFromMs) continue
+    if (progress === undefined || silentMs(peer, other, nowMs) > silentMsMax) continue
     if (progress.match > bestMatch) {
       best = other
       bestMatch = progress.match

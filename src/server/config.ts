@@ -2,9 +2,11 @@
  * The settings of a storage node: defaults, then the TOML file, then flags. What is not understood
  * is an error that names the file and the key, never ignored: a misspelt limit is no limit.
  */
+
 import { readFileSync } from 'node:fs'
 import { parse } from 'smol-toml'
 import { errorMessage, PolyraftError, systemErrorCode } from '../base/errors.ts'
+import { electionTimeoutMs } from '../peer/ports.ts'
 import type { StoreConfig } from '../store/config.ts'
 import { type HostPort, parseAddress } from '../transport/address.ts'
 import {
@@ -199,7 +201,7 @@ function refuseTls(values: ConfigValues, source: string): void {
 /** Relations that safety or sense rests on, told by their names in the file. */
 function mustBeConsistent(config: ServerConfig, source: string): void {
   const { store } = config
-  const electionMs = store.raftBaseTickIntervalMs * store.raftElectionTimeoutTicks
+  const electionMs = electionTimeoutMs(store)
   const problems: readonly (readonly [boolean, string])[] = [
     [
       store.raftHeartbeatTicks >= store.raftElectionTimeoutTicks,

@@ -6,6 +6,7 @@
 import { assert } from '../base/assert.ts'
 import { GIB, KIB, MIB } from '../base/limits.ts'
 import type { OptionSetName } from '../engine/rocksdb-options.ts'
+import { electionTimeoutMs } from '../peer/ports.ts'
 import { RECOVERY_MODE_DEFAULT, type RecoveryMode } from '../raftlog/recovery.ts'
 
 export interface StoreConfig {
@@ -129,7 +130,7 @@ export function defaultStoreConfig(): StoreConfig {
 
 /** Relations between settings that safety rests on. */
 export function mustBeSafeConfig(config: StoreConfig): void {
-  const electionMs = config.raftBaseTickIntervalMs * config.raftElectionTimeoutTicks
+  const electionMs = electionTimeoutMs(config)
   assert(
     config.raftStoreMaxLeaderLeaseMs <= electionMs - config.raftBaseTickIntervalMs,
     'the leader lease is at least one tick shorter than the election time-out',

@@ -31,9 +31,7 @@ export function giveUpLeaders(
     const message = newMessage(MessageType.TimeoutNow, to.id)
     message.from = peer.self.id
     message.term = peer.raft.term
-    const { region, self } = peer
-    const envelope = { regionId: peer.id, from: self, to, epoch: region.epoch, message }
-    if (transport.send(envelope)) offered++
+    if (transport.send(peer.envelopeTo(to, message))) offered++
   }
   transport.flush()
   if (offered > 0) logger.info({ regions: offered }, 'told others to take the lead')

@@ -23,6 +23,7 @@ import type { PdClient, RegionOrder, StoreMeta } from '../pd/port.ts'
 import { PeerTag } from '../peer/messages.ts'
 import { PeerMetrics } from '../peer/metrics.ts'
 import type { Peer } from '../peer/peer.ts'
+import { electionTimeoutMs } from '../peer/ports.ts'
 import { notLeader, regionNotFound, serverIsBusy, storeNotMatch } from '../peer/region-errors.ts'
 import { type RawRequest, type RegionError, regionErrorResponse } from '../protocol/raw.ts'
 import type { Region } from '../region/region.ts'
@@ -366,10 +367,9 @@ export class Store implements StoreService {
   }
 
   async #moveLeadersAway(): Promise<void> {
-    const { raftBaseTickIntervalMs, raftElectionTimeoutTicks } = this.#options.config
-    const electionMs = raftBaseTickIntervalMs * raftElectionTimeoutTicks
+    const msMax = electionTimeoutMs(this.#options.config) * TRANSFER_WAIT_ELECTIONS
     this.#router.sendControlForced({ kind: 'transfer-away' })
-    await this.#waitUntil(() => !this.#leadsMovable(), electionMs * TRANSFER_WAIT_ELECTIONS)
+    await this.#waitUntil(() => !this.#leadsMovable(), msMax)
   }
 
   /** Leads a region that another store could lead. */

@@ -1,5 +1,7 @@
 /** Real processes at rest: nothing moves, and who is needed wakes up in time. */
+import { setTimeout as sleep } from 'node:timers/promises'
 import { afterEach, expect, it } from 'vitest'
+import { metricIn } from '../../src/bench/metric.ts'
 import { connect } from '../../src/client/connect.ts'
 import type { KvClient } from '../../src/client/kv-client.ts'
 import { TestCluster } from './harness.ts'
@@ -19,23 +21,15 @@ afterEach(async () => {
   cluster = undefined
 })
 
-async function metricsOf(status: string): Promise<Map<string, number>> {
-  const text = await (await fetch(`http://${status}/metrics`)).text()
-  const lines = text.split('\n').filter((line) => line !== '' && !line.startsWith('#'))
-  return new Map(
-    lines.map((line) => line.split(' ')).map(([name, value]) => [name!, Number(value)]),
-  )
+async function metric(status: string, name: string): Promise<number> {
+  const value = metricIn(await (await fetch(`http://${status}/metrics`)).text(), name)
+  if (value === undefined) throw new Error(`no metric ${name}`)
+  return value
 }
 
-/** Of those stores that run. */
-async function sum(name: string): Promise<number> {
-  let total = 0
-  for (const { status } of cluster!.pids().stores) {
-    const value = (await metricsOf(status)).get(`polyraft_${name}`)
-    if (value === undefined) throw new Error(`no metric ${name}`)
-    total += value
-  }
-  return total
+async function sum(name: string, stores = cluster!.pids().stores): Promise<number> {
+  const values = await Promise.all(stores.map(({ status }) => metric(status, name)))
+  return values.reduce((total, value) => total + value, 0)
 }
 
 async function startAsleep(): Promise<void> {
@@ -49,9 +43,9 @@ async function startAsleep(): Promise<void> {
 
 it('regions at rest send nothing, and read and write as ever', async () => {
   await startAsleep()
-  const before = await sum('raft_messages_sent_total')
-  await new Promise((resolve) => setTimeout(resolve, 2_000))
-  expect(await sum('raft_messages_sent_total')).toBe(before)
+  const before = await sum('raft_messages_sent')
+  await sleep(2_000)
+  expect(await sum('raft_messages_sent')).toBe(before)
   for (const key of KEYS) expect((await kv!.get(key))?.toString()).toBe('before')
   await kv!.put(KEYS[0]!, 'after')
   expect((await kv!.get(KEYS[0]!))?.toString()).toBe('after')
@@ -71,15 +65,6 @@ it('a store that hangs without closing its links is missed, too', async () => {
   const [hung, ...others] = cluster!.pids().stores
   process.kill(hung!.pid, 'SIGSTOP')
   await expect
-    .poll(
-      async () => {
-        let leaders = 0
-        for (const { status } of others) {
-          leaders += (await metricsOf(status)).get('polyraft_leader_count') ?? 0
-        }
-        return leaders
-      },
-      { timeout: 10_000, interval: 100 },
-    )
+    .poll(() => sum('leader_count', others), { timeout: 10_000, interval: 100 })
     .toBe(REGIONS)
 })

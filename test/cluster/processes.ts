@@ -2,11 +2,13 @@
  * PD and stores as processes of their own, each with the same settings file, which can be killed and
  * started one by one. Everything it started is ended by pid, also when a test fails.
  */
+
 import { type ChildProcess, spawn } from 'node:child_process'
 import { appendFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { freePortBlock } from '../../src/bench/cluster-process.ts'
+import { metricIn } from '../../src/bench/metric.ts'
 import { MAIN } from './harness.ts'
 
 const READY_MS_MAX = 40_000
@@ -81,7 +83,7 @@ export class Processes {
   /** A figure of a store; 0 when it does not answer. */
   async metric(number: number, name: string): Promise<number> {
     const text = (await (await this.#fetch(number, '/metrics'))?.text()) ?? ''
-    return Number(new RegExp(`^polyraft_${name}(?:_total)? (.*)$`, 'm').exec(text)?.[1] ?? 0)
+    return metricIn(text, name) ?? 0
   }
 
   async region(number: number, id: number): Promise<RegionView | undefined> {

@@ -133,8 +133,8 @@ const MUTANTS = [
   [
     'heartbeats leave behind the ask',
     'peer/hibernate.ts',
-    '  handleReadies(peer)\n  const sinceMs',
-    '  const sinceMs',
+    '  handleReadies(peer)\n  return isQuiet',
+    '  return isQuiet',
   ],
 ]
 

@@ -28,6 +28,7 @@ import {
   type StoreRouter,
 } from '../../src/store/store-handler.ts'
 import { StoreRegions } from '../../src/store/store-regions.ts'
+import { defaultTransportLimits } from '../../src/transport/limits.ts'
 import type { RaftEnvelope, Transport } from '../../src/transport/port.ts'
 import { Silence } from '../../src/transport/silence.ts'
 import { receiveTransfer } from '../../src/transport/snapshot-transfer.ts'
@@ -40,7 +41,7 @@ import type { SimStore } from './sim-store.ts'
 
 export const SNAP_DIR = '/snap'
 const ROUND_MS = 0.05
-const ALIVE_MS = 300
+const ALIVE_MS = defaultTransportLimits().aliveIntervalMs
 /** What a disk that fails makes of its errors; anything else is a fault of the code. */
 const DISK_ERRORS: ReadonlySet<string> = new Set(['EIO', 'DiskError', 'ENOSPC'])
 

@@ -1,6 +1,7 @@
 /** What idle links carry, and what their silence tells. */
 import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { parseAddress } from '../../src/transport/address.ts'
 import { encodeFrame } from '../../src/transport/envelope-codec.ts'
@@ -18,10 +19,6 @@ afterEach(() => net.closeAll())
 
 function received(store: TestStore): number {
   return store.transport.stats().transport_frames_received_total!
-}
-
-function sleep(ms: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, ms))
 }
 
 /** A store that says what it is told to, and nothing by itself. */
