@@ -1,19 +1,26 @@
 /**
- * A FIFO queue over a power-of-two ring that grows by doubling and never shrinks below its start.
+ * A FIFO queue whose first item is in the queue itself, with a power-of-two ring behind it that is
+ * made when a second one comes, grows by doubling and never shrinks below its start.
  *
- *   items: [ . . h x x x t . ]     head = h, length = 4; push writes at t, shift reads at h
+ *   first: f     rest: [ . . h x x t . . ]     push writes at t, shift moves h to the front
+ *
+ * Thousands of regions have a few queues each that hold one item at most, most of the time: those
+ * cost no array, and no look at memory that is cold.
  *
  * Slots are cleared when read, so the ring keeps nothing alive.
  */
 export class Ring<T> {
-  #items: (T | undefined)[]
-  #head = 0
+  #first: T | undefined = undefined
   #length = 0
+  /** As long as `#restStart` when it is made. */
+  #rest: (T | undefined)[] | undefined = undefined
+  #head = 0
+  readonly #restStart: number
 
   constructor(capacity = 16) {
     let size = 2
     while (size < capacity) size *= 2
-    this.#items = new Array<T | undefined>(size).fill(undefined)
+    this.#restStart = size
   }
 
   get length(): number {
@@ -21,40 +28,53 @@ export class Ring<T> {
   }
 
   push(item: T): void {
-    if (this.#length === this.#items.length) this.#grow()
-    this.#items[(this.#head + this.#length) & (this.#items.length - 1)] = item
+    if (this.#length === 0) this.#first = item
+    else this.#pushRest(item)
     this.#length++
   }
 
   shift(): T | undefined {
-    if (this.#length === 0) return undefined
-    const item = this.#items[this.#head]
-    this.#items[this.#head] = undefined
-    this.#head = (this.#head + 1) & (this.#items.length - 1)
+    const item = this.#first
+    if (this.#length <= 1) {
+      this.#first = undefined
+      this.#length = 0
+      return item
+    }
+    const rest = this.#rest!
+    this.#first = rest[this.#head]
+    rest[this.#head] = undefined
+    this.#head = (this.#head + 1) & (rest.length - 1)
     this.#length--
     return item
   }
 
   peek(): T | undefined {
-    return this.#length === 0 ? undefined : this.#items[this.#head]
+    return this.#first
   }
 
   /** Item at `position` from the head; undefined outside. */
   at(position: number): T | undefined {
     if (position < 0 || position >= this.#length) return undefined
-    return this.#items[(this.#head + position) & (this.#items.length - 1)]
+    if (position === 0) return this.#first
+    const rest = this.#rest!
+    return rest[(this.#head + position - 1) & (rest.length - 1)]
   }
 
   clear(): void {
     while (this.#length > 0) this.shift()
   }
 
-  #grow(): void {
-    const larger = new Array<T | undefined>(this.#items.length * 2).fill(undefined)
-    for (let i = 0; i < this.#length; i++) {
-      larger[i] = this.#items[(this.#head + i) & (this.#items.length - 1)]
-    }
-    this.#items = larger
+  #pushRest(item: T): void {
+    this.#rest ??= new Array<T | undefined>(this.#restStart).fill(undefined)
+    const behind = this.#length - 1
+    if (behind === this.#rest.length) this.#grow(this.#rest)
+    this.#rest[(this.#head + behind) & (this.#rest.length - 1)] = item
+  }
+
+  #grow(rest: (T | undefined)[]): void {
+    const larger = new Array<T | undefined>(rest.length * 2).fill(undefined)
+    for (let i = 0; i < rest.length; i++) larger[i] = rest[(this.#head + i) & (rest.length - 1)]
+    this.#rest = larger
     this.#head = 0
   }
 }

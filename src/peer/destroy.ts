@@ -60,7 +60,7 @@ function answerAll(peer: Peer): void {
     for (const request of requests) peer.answer(request, undetermined)
   }
   const waiting = peer.writes.length > 0 ? peer.writes.takeRequests() : []
-  waiting.push(...peer.roundReads.splice(0), ...peer.reads.takeAll())
+  waiting.push(...peer.takeRoundReads(), ...peer.reads.takeAll())
   for (const request of waiting) peer.refuse(request, regionNotFound(peer.id))
 }
 

@@ -6,7 +6,7 @@ import { electionTimeoutMs } from './ports.ts'
 
 /** How long a peer has not been heard of; infinite where a leader never heard it. */
 export function silentMs(peer: Peer, { id }: PeerMeta, nowMs: number): number {
-  return nowMs - (peer.heardMs.get(id) ?? Number.NEGATIVE_INFINITY)
+  return nowMs - (peer.roster.heardMs(id) ?? Number.NEGATIVE_INFINITY)
 }
 
 /**

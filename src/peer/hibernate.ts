@@ -160,7 +160,7 @@ function isQuiet(peer: Peer): boolean {
     peer.persist.length === 0 &&
     peer.writes.length === 0 &&
     peer.proposals.length === 0 &&
-    peer.roundReads.length === 0 &&
+    peer.roundReads === undefined &&
     peer.reads.length === 0 &&
     isUnchanging(peer)
   )

@@ -2,7 +2,6 @@
 import type { ApplyResult } from '../apply/port.ts'
 import { assert } from '../base/assert.ts'
 import { OK_RESPONSE, regionErrorResponse } from '../protocol/raw.ts'
-import { peerById } from '../region/region.ts'
 import { onChangePeerResult } from './admin/change-peer.ts'
 import { evictableIndex, onCompactLogResult } from './admin/compact-log.ts'
 import { becomeDestroying } from './destroy.ts'
@@ -24,8 +23,10 @@ export function onApplied(peer: Peer, result: ApplyResult): void {
   peer.ports.metrics.appliedEntries += appliedIndex - peer.appliedIndex
   peer.appliedIndex = appliedIndex
   peer.appliedTerm = result.appliedTerm
-  peer.traffic.keysWritten += result.writtenKeys
-  peer.traffic.bytesWritten += result.writtenBytes
+  if (peer.isLeader) {
+    peer.traffic.keysWritten += result.writtenKeys
+    peer.traffic.bytesWritten += result.writtenBytes
+  }
   if (peer.changes.length > 0) {
     onChangePeerResult(peer, appliedIndex, (index) => isRejected(result, index))
   }
@@ -34,7 +35,7 @@ export function onApplied(peer: Peer, result: ApplyResult): void {
     answerProposal(peer, p, result)
     p = peer.proposals.takeApplied(appliedIndex)
   }
-  if (peerById(peer.region, peer.self.id) === undefined) {
+  if (!peer.roster.has(peer.self.id)) {
     becomeDestroying(peer, 'it applied its own removal')
     return
   }

@@ -7,7 +7,6 @@
  *   meant for another peer of this store             a later one: ours was removed; an earlier: stale
  */
 import { MessageType } from '../raft/types.ts'
-import { peerById } from '../region/region.ts'
 import type { RaftEnvelope } from '../transport/port.ts'
 import { becomeDestroying } from './destroy.ts'
 import { leavesUnanswered } from './disk-full.ts'
@@ -41,7 +40,7 @@ export function onRaftMessage(peer: Peer, envelope: RaftEnvelope, nowMs: number)
   }
   metrics.raftMessagesReceived++
   if (peer.isLeader) {
-    peer.heardMs.set(from.id, nowMs)
+    peer.roster.heard(from.id, nowMs)
     if (message.type === MessageType.ReadIndex) peer.servesReplicas = true
   } else if (comesFromLeader(message.type) && message.term >= peer.raft.term) {
     peer.leaderHeardMs = nowMs
@@ -63,7 +62,7 @@ function isForUs(peer: Peer, envelope: RaftEnvelope): boolean {
     onRemoved(peer, epoch.confVer, `peer ${to.id} is to be here`)
     return false
   }
-  if (peerById(peer.region, from.id) === undefined && !acceptStranger(peer, envelope)) return false
+  if (!peer.roster.has(from.id) && !acceptStranger(peer, envelope)) return false
   if (to.id !== peer.self.id) return false
   if (!peer.isInitialised && addressesMember(envelope)) {
     peer.memberSince = Math.max(peer.memberSince, epoch.confVer)

@@ -12,9 +12,8 @@ import { notLeader } from './region-errors.ts'
 
 // @hot bench: store
 export function decideReads(peer: Peer, nowMs: number): void {
-  if (peer.roundReads.length > 0) {
-    const requests = peer.roundReads
-    peer.roundReads = []
+  if (peer.roundReads !== undefined) {
+    const requests = peer.takeRoundReads()
     if (!canReadLocally(peer, nowMs)) for (const request of requests) peer.reads.add(request)
     else if (mayLagBehindReplicas(peer)) peer.reads.addConfirmed(peer.raft.commitIndex, requests)
     else runReads(peer, requests)

@@ -47,7 +47,7 @@ function handleReady(peer: Peer, ready: Ready): void {
 function onRoleChange(peer: Peer, state: SoftState): void {
   peer.lease.reset()
   peer.strandedTicks = 0
-  peer.heardMs.clear()
+  peer.roster.forgetHeard()
   if (state.role === StateRole.Leader) {
     // What an earlier leadership proposed may never have been committed.
     peer.logGc.proposedIndex = 0

@@ -33,7 +33,7 @@ export function onRequest(peer: Peer, request: RawRequest, nowMs: number): void 
     return
   }
   if (!isWrite(request.kind)) {
-    peer.roundReads.push(request)
+    peer.addRead(request)
     return
   }
   const bytes = writeBytes(request)

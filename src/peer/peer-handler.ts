@@ -57,8 +57,8 @@ export class PeerHandler {
     const nowMs = this.#ports.clock.monotonicMs()
     for (const peer of peers) {
       if (peer.destroying !== undefined) continue
-      maybeProposeWrites(peer, nowMs)
-      if (peer.roundReads.length > 0 || peer.reads.hasOpen) decideReads(peer, nowMs)
+      if (peer.isLeader) maybeProposeWrites(peer, nowMs)
+      if (peer.roundReads !== undefined || peer.reads.hasOpen) decideReads(peer, nowMs)
       // Whatever it has to tell or to ask, time has to go on for the answer.
       if (peer.hibernation.isStill && peer.raft.hasReady()) stir(peer)
       handleReadies(peer)

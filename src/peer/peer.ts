@@ -16,7 +16,7 @@ import { type RegionError, regionErrorResponse } from '../protocol/raw.ts'
 import { defaultRaftConfig } from '../raft/config.ts'
 import { RawNode } from '../raft/raw-node.ts'
 import { type HardState, type Message, StateRole } from '../raft/types.ts'
-import { type Peer as PeerMeta, peerById, peerOnStore, type Region } from '../region/region.ts'
+import { type Peer as PeerMeta, peerOnStore, type Region } from '../region/region.ts'
 import type { ApplyState } from '../region/state.ts'
 import type { RaftEnvelope } from '../transport/port.ts'
 import type { PendingChange } from './admin/change-peer.ts'
@@ -31,6 +31,7 @@ import { PendingWrites } from './pending-writes.ts'
 import { PersistQueue } from './persist-queue.ts'
 import type { PeerPorts } from './ports.ts'
 import { ProposalQueue } from './proposal-queue.ts'
+import { Roster } from './roster.ts'
 import type { Install } from './snapshot-install.ts'
 import { SnapshotSource } from './snapshot-source.ts'
 
@@ -78,13 +79,13 @@ export class Peer implements Fsm<PeerMessage> {
   readonly lease: Lease
   readonly reads: PendingReads
   /** Reads of this round, decided at its end with one look at the clock. */
-  roundReads: RawRequest[] = []
+  roundReads: RawRequest[] | undefined = undefined
   /** Leading, it was asked for read indexes by followers. */
   servesReplicas = false
   appliedIndex: LogIndex
   appliedTerm: Term
-  /** Monotonic time of the last message of each peer, while leading. */
-  readonly heardMs = new Map<PeerId, number>()
+  /** Of `region`; leading, it is told of every peer that is heard. */
+  readonly roster: Roster
   /** Monotonic time at which this replica led, or last heard a leader. */
   leaderHeardMs: number
   /** Peers that the last report called pending. */
@@ -129,6 +130,7 @@ export class Peer implements Fsm<PeerMessage> {
     this.ports = ports
     this.self = self
     this.region = region
+    this.roster = new Roster(region)
     this.writes = new PendingWrites(config.raftEntryMaxSize)
     this.reads = new PendingReads(ports.random)
     this.lease = new Lease(config.raftStoreMaxLeaderLeaseMs)
@@ -167,14 +169,15 @@ export class Peer implements Fsm<PeerMessage> {
 
   setRegion(region: Region): void {
     this.region = region
-    this.self = peerById(region, this.self.id) ?? this.self
+    this.roster.change(region)
+    this.self = this.roster.get(this.self.id) ?? this.self
     this.strangers.clear()
     this.ports.replicas.onRegion(region)
   }
 
   /** A member, or whoever else has business with this region. */
   addressOf(id: PeerId): PeerMeta | undefined {
-    return peerById(this.region, id) ?? this.strangers.get(id)
+    return this.roster.get(id) ?? this.strangers.get(id)
   }
 
   envelopeTo(to: PeerMeta, message: Message): RaftEnvelope {
@@ -195,6 +198,18 @@ export class Peer implements Fsm<PeerMessage> {
   /** The leader as far as this peer knows. */
   get leader(): PeerMeta | undefined {
     return this.addressOf(this.raft.leaderId)
+  }
+
+  addRead(request: RawRequest): void {
+    if (this.roundReads === undefined) this.roundReads = [request]
+    else this.roundReads.push(request)
+  }
+
+  /** Reads of this round, which are the caller's to answer. */
+  takeRoundReads(): RawRequest[] {
+    const taken = this.roundReads ?? []
+    this.roundReads = undefined
+    return taken
   }
 
   answer(request: RawRequest, response: RawResponse): void {

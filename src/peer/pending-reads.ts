@@ -33,7 +33,7 @@ const CONTEXT_BYTES = 8
 
 export class PendingReads {
   readonly #contextFirst: number
-  #open: RawRequest[] = []
+  #open: RawRequest[] | undefined = undefined
   readonly #issued = new Ring<ReadBatch>(4)
   readonly #confirmed = new Ring<ConfirmedBatch>(4)
   #contextNext: number
@@ -45,11 +45,11 @@ export class PendingReads {
   }
 
   get length(): number {
-    return this.#open.length + this.#issued.length + this.#confirmed.length
+    return (this.#open?.length ?? 0) + this.#issued.length + this.#confirmed.length
   }
 
   get hasOpen(): boolean {
-    return this.#open.length > 0
+    return this.#open !== undefined
   }
 
   get hasConfirmed(): boolean {
@@ -57,7 +57,8 @@ export class PendingReads {
   }
 
   add(request: RawRequest): void {
-    this.#open.push(request)
+    if (this.#open === undefined) this.#open = [request]
+    else this.#open.push(request)
   }
 
   /** These may run at `index`: nothing else has to be asked. */
@@ -68,8 +69,7 @@ export class PendingReads {
   /** Closes the open batch and returns the context to ask raft with. */
   issue(nowMs: number): Buffer {
     const context = this.#contextNext++
-    this.#issued.push({ context, issuedMs: nowMs, requests: this.#open })
-    this.#open = []
+    this.#issued.push({ context, issuedMs: nowMs, requests: this.#takeOpen() })
     return encodeContext(context)
   }
 
@@ -113,8 +113,7 @@ export class PendingReads {
   }
 
   takeAll(): RawRequest[] {
-    const all = this.#open
-    this.#open = []
+    const all = this.#takeOpen()
     for (let b = this.#issued.shift(); b !== undefined; b = this.#issued.shift()) {
       all.push(...b.requests)
     }
@@ -122,6 +121,12 @@ export class PendingReads {
       all.push(...b.requests)
     }
     return all
+  }
+
+  #takeOpen(): RawRequest[] {
+    const open = this.#open ?? []
+    this.#open = undefined
+    return open
   }
 }
 

@@ -8,14 +8,14 @@ import { RawKind, type RawRequest } from '../protocol/raw.ts'
 
 export class PendingWrites {
   readonly #builder: RequestBuilder
-  #requests: RawRequest[] = []
+  #requests: RawRequest[] | undefined = undefined
 
   constructor(entryBytesMax: number) {
     this.#builder = new RequestBuilder(entryBytesMax)
   }
 
   get length(): number {
-    return this.#requests.length
+    return this.#requests === undefined ? 0 : this.#requests.length
   }
 
   /** True when an entry cannot hold a write of `bytes`, not even alone. */
@@ -25,13 +25,13 @@ export class PendingWrites {
 
   /** True when a write of `bytes` has to wait for the next entry. */
   isFullFor(bytes: number): boolean {
-    return this.#requests.length > 0 && !this.#builder.canAdd(bytes)
+    return this.#requests !== undefined && !this.#builder.canAdd(bytes)
   }
 
   // @hot bench: store
   add(request: RawRequest, epochVersion: number): void {
     const builder = this.#builder
-    if (this.#requests.length === 0) builder.begin(epochVersion)
+    if (this.#requests === undefined) builder.begin(epochVersion)
     const cf = columnFamilyNumber(request.cf)
     assert(cf !== undefined, `column family ${request.cf} was validated`)
     switch (request.kind) {
@@ -52,12 +52,13 @@ export class PendingWrites {
       default:
         assert(false, `kind ${request.kind} is not a write`)
     }
-    this.#requests.push(request)
+    if (this.#requests === undefined) this.#requests = [request]
+    else this.#requests.push(request)
   }
 
   take(): { data: Buffer; requests: RawRequest[] } {
-    const requests = this.#requests
-    this.#requests = []
+    const requests = this.#requests ?? []
+    this.#requests = undefined
     return { data: this.#builder.take(), requests }
   }
 

@@ -12,8 +12,8 @@ export function reportRegion(peer: Peer): void {
   for (const other of peer.region.peers) {
     if (other.id === peer.self.id) continue
     // A new leader counts silence from its first look.
-    const heardMs = peer.heardMs.get(other.id)
-    if (heardMs === undefined) peer.heardMs.set(other.id, nowMs)
+    const heardMs = peer.roster.heardMs(other.id)
+    if (heardMs === undefined) peer.roster.heard(other.id, nowMs)
     else if (nowMs - heardMs > peer.ports.config.maxPeerDownDurationMs) {
       downPeers.push({ peer: other, downSeconds: Math.floor((nowMs - heardMs) / 1000) })
     }
@@ -39,7 +39,7 @@ export function reportRegion(peer: Peer): void {
 export function noteAllHeard(peer: Peer, nowMs: number): void {
   peer.leaderHeardMs = nowMs
   if (!peer.isLeader) return
-  for (const { id } of peer.region.peers) if (id !== peer.self.id) peer.heardMs.set(id, nowMs)
+  for (const { id } of peer.region.peers) if (id !== peer.self.id) peer.roster.heard(id, nowMs)
 }
 
 /** It needs a snapshot, or is getting one: entries alone do not bring it up. */

@@ -69,9 +69,10 @@ export class Raft {
   /** Followers learn the commit index with later messages only. */
   skipCommitBroadcast = false
 
-  messages: Message[] = []
-  persistedMessages: Message[] = []
-  readStates: ReadState[] = []
+  // Undefined while empty: thousands of groups have nothing to say, or say one thing at a time.
+  messages: Message[] | undefined = undefined
+  persistedMessages: Message[] | undefined = undefined
+  readStates: ReadState[] | undefined = undefined
 
   constructor(
     config: RaftConfig,
@@ -200,8 +201,16 @@ export class Raft {
       message.term = this.term
     }
     this.events?.onSend(this, message)
-    if (this.#waitsForDisk(type)) this.persistedMessages.push(message)
+    if (this.#waitsForDisk(type)) {
+      if (this.persistedMessages === undefined) this.persistedMessages = [message]
+      else this.persistedMessages.push(message)
+    } else if (this.messages === undefined) this.messages = [message]
     else this.messages.push(message)
+  }
+
+  addReadState(state: ReadState): void {
+    if (this.readStates === undefined) this.readStates = [state]
+    else this.readStates.push(state)
   }
 
   /**

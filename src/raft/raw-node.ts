@@ -207,12 +207,12 @@ export class RawNode {
     const raft = this.#raft
     const { log } = raft
     return (
-      raft.messages.length > 0 ||
-      raft.persistedMessages.length > 0 ||
+      raft.messages !== undefined ||
+      raft.persistedMessages !== undefined ||
       log.unstable.length > 0 ||
       log.hasCommitted ||
       log.commit !== this.#commit ||
-      raft.readStates.length > 0 ||
+      raft.readStates !== undefined ||
       raft.term !== this.#term ||
       raft.vote !== this.#vote ||
       raft.role !== this.#role ||
@@ -431,8 +431,8 @@ export class RawNode {
 
   #takeReadStates(): readonly ReadState[] {
     const taken = this.#raft.readStates
-    if (taken.length === 0) return NO_READS
-    this.#raft.readStates = []
+    if (taken === undefined) return NO_READS
+    this.#raft.readStates = undefined
     return taken
   }
 
@@ -446,15 +446,15 @@ export class RawNode {
 
   #takeMessages(): readonly Message[] {
     const taken = this.#raft.messages
-    if (taken.length === 0) return NO_MESSAGES
-    this.#raft.messages = []
+    if (taken === undefined) return NO_MESSAGES
+    this.#raft.messages = undefined
     return taken
   }
 
   #takePersistedMessages(): readonly Message[] {
     const taken = this.#raft.persistedMessages
-    if (taken.length === 0) return NO_MESSAGES
-    this.#raft.persistedMessages = []
+    if (taken === undefined) return NO_MESSAGES
+    this.#raft.persistedMessages = undefined
     return taken
   }
 }

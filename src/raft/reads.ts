@@ -85,7 +85,7 @@ export function answerConfirmedReads(raft: Raft): void {
 
 function answer(raft: Raft, from: PeerId, context: Uint8Array, index: LogIndex): void {
   if (from === NO_ID || from === raft.id) {
-    raft.readStates.push({ index, context })
+    raft.addReadState({ index, context })
     return
   }
   const message = newMessage(MessageType.ReadIndexResp, from)
@@ -109,5 +109,5 @@ export function requestRead(raft: Raft, context: Uint8Array): boolean {
 
 /** The leader answered our request. */
 export function onReadResponse(raft: Raft, message: Message): void {
-  raft.readStates.push({ index: message.index, context: message.context })
+  raft.addReadState({ index: message.index, context: message.context })
 }

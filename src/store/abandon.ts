@@ -23,7 +23,7 @@ export function abandonRequests(
     for (const { requests } of peer.proposals.takeAll()) requests.forEach(answer)
     if (peer.writes.length > 0) peer.writes.takeRequests().forEach(answer)
     peer.reads.takeAll().forEach(answer)
-    peer.roundReads.splice(0).forEach(answer)
+    peer.takeRoundReads().forEach(answer)
     for (let m = peer.mailbox.take(); m !== undefined; m = peer.mailbox.take()) {
       if (m instanceof RawRequest) answer(m)
     }

@@ -126,7 +126,6 @@ function onChanged(peer: Peer, { index, change, command }: PendingChange): void 
   for (const gone of removedPeers(before, next)) {
     peer.strangers.set(gone.id, gone)
     peer.farewells.push({ to: gone, ticks: 0 })
-    peer.heardMs.delete(gone.id)
   }
   const wasLeader = peer.isLeader
   peer.raft.applyConfChange(change)
