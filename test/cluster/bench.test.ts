@@ -44,8 +44,10 @@ it('bench raftlog, whose threads write meanwhile', async () => {
   const dir = temporaryDirectory()
   vi.stubEnv('TMPDIR', dir)
   const bench = new Running('bench', 'raftlog')
-  await vi.waitUntil(() =>
-    readdirSync(dir, { recursive: true }).some((name) => `${name}`.endsWith('.log')),
+  // Starting a process takes as long as it takes on a busy machine.
+  await vi.waitUntil(
+    () => readdirSync(dir, { recursive: true }).some((name) => `${name}`.endsWith('.log')),
+    { timeout: 30_000 },
   )
   expect(await bench.stop('SIGINT')).toBe(130)
   expect(readdirSync(dir)).toEqual([])
