@@ -63,6 +63,9 @@ const COUNTERS: ReadonlySet<string> = new Set([
   'tombstone_messages_sent',
   'hibernations',
   'wake_ups',
+  'write_waves',
+  'write_waves_joined',
+  'write_waves_late',
 ])
 
 /** Text exposition of figures by name; those that end in `_total` are counters as well. */

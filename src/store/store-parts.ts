@@ -17,7 +17,6 @@ import type { RawRequest } from '../protocol/raw.ts'
 import type { Transport } from '../transport/port.ts'
 import { ApplyPool } from './apply-pool.ts'
 import type { StoreConfig } from './config.ts'
-import type { Inflight } from './inflight.ts'
 import { machineRest } from './machine-rate.ts'
 import { PdReporter } from './pd-reporter.ts'
 import { Replicas } from './replicas.ts'
@@ -37,7 +36,8 @@ export interface StorePartsOptions {
   readonly disk: StoreDisk
   readonly transport: Transport
   readonly router: StoreRouter
-  readonly inflight: Inflight
+  /** A request is answered. */
+  readonly release: (request: RawRequest) => void
   readonly metrics: PeerMetrics
   readonly fail: (error: Error) => void
   /** What peers ask of the disk fails while it closes: then that is no failure. */
@@ -55,7 +55,7 @@ export class StoreParts {
   readonly #options: StorePartsOptions
 
   constructor(options: StorePartsOptions) {
-    const { disk, router, inflight, logger } = options
+    const { disk, router, release, logger } = options
     this.#options = options
     this.apply = this.#openApply()
     const { engine, log } = disk
@@ -75,7 +75,7 @@ export class StoreParts {
       },
       fail: (error) => this.#failUnlessStopping(error),
     })
-    this.reads = new RoundReads(engine, logger, (request) => inflight.release(request))
+    this.reads = new RoundReads(engine, logger, release)
     this.reporter = this.#openReporter()
     const ports = this.#ports()
     this.replicas.attach(ports)
@@ -137,7 +137,7 @@ export class StoreParts {
 
   #ports(): PeerPorts {
     const { storeId, config, clock, random, logger, disk, transport } = this.#options
-    const { router, inflight, metrics } = this.#options
+    const { router, release, metrics } = this.#options
     return {
       storeId,
       config,
@@ -155,7 +155,7 @@ export class StoreParts {
       awake: new Set(),
       notify: (regionId: RegionId, signal: PeerSignal) => router.sendForced(regionId, signal),
       reportRegion: (report) => this.reporter.reportRegion(report),
-      release: (request: RawRequest) => inflight.release(request),
+      release,
       fail: (error) => this.#failUnlessStopping(error),
     }
   }

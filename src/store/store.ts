@@ -16,16 +16,18 @@ import type { Clock, Random, RoundScheduler } from '../base/clock.ts'
 import { errorMessage, isOperatingError } from '../base/errors.ts'
 import type { RegionId, StoreId } from '../base/ids.ts'
 import type { Logger } from '../base/logger.ts'
+import { machineLater } from '../base/node-clock.ts'
 import type { Poller } from '../batch-system/poller.ts'
 import type { DiskProbe } from '../env/disk-space.ts'
 import { nodeDiskProbe } from '../env/node-fs.ts'
+import { ThreadLoad } from '../env/thread-load.ts'
 import type { PdClient, RegionOrder, StoreMeta } from '../pd/port.ts'
 import { PeerTag } from '../peer/messages.ts'
 import { PeerMetrics } from '../peer/metrics.ts'
 import type { Peer } from '../peer/peer.ts'
 import { electionTimeoutMs } from '../peer/ports.ts'
 import { notLeader, regionNotFound, serverIsBusy, storeNotMatch } from '../peer/region-errors.ts'
-import { type RawRequest, type RegionError, regionErrorResponse } from '../protocol/raw.ts'
+import { isWrite, type RawRequest, type RegionError, regionErrorResponse } from '../protocol/raw.ts'
 import type { Region } from '../region/region.ts'
 import type { StoreIdent } from '../region/state.ts'
 import type { RaftEnvelope, Transport, TransportEvents } from '../transport/port.ts'
@@ -43,6 +45,7 @@ import { openStorePoller, type StoreFsm, type StoreRouter } from './store-handle
 import { StoreParts } from './store-parts.ts'
 import type { InterruptedInstall } from './store-regions.ts'
 import { diskStatus, regionStatus } from './store-status.ts'
+import { WriteGate } from './write-gate.ts'
 
 export interface StoreOptions {
   /** Data directory: raft/, kv/ and LOCK are made in it. */
@@ -68,11 +71,13 @@ export interface StoreOptions {
 /** How long a stopping store waits for others to take its leaderships, in election time-outs. */
 const TRANSFER_WAIT_ELECTIONS = 2
 const DRAIN_WAIT_MS = 2_000
+const GATE_LOOK_MS = 100
 const POLL_MS = 20
 
 export class Store implements StoreService {
   readonly #options: StoreOptions
   readonly #inflight: Inflight
+  readonly #gate: WriteGate
   readonly #metrics = new PeerMetrics()
   readonly #router: StoreRouter
   readonly #poller: Poller<Peer, StoreFsm>
@@ -103,6 +108,11 @@ export class Store implements StoreService {
     const { config, scheduler } = options
     this.#options = options
     this.#inflight = new Inflight(config.inflightBytesMax)
+    this.#gate = new WriteGate({
+      later: machineLater,
+      load: new ThreadLoad(options.clock),
+      deliver: (request) => this.#deliverRequest(request),
+    })
     const { poller, router } = openStorePoller(
       config,
       { schedule: (run) => scheduler.schedule(() => this.#guard(run)) },
@@ -136,11 +146,22 @@ export class Store implements StoreService {
     if (request.durationMsMax > 0) {
       request.deadlineMs = this.#options.clock.monotonicMs() + request.durationMsMax
     }
+    if (isWrite(request.kind)) this.#gate.add(request)
+    else this.#deliverRequest(request)
+  }
+
+  // @hot
+  #deliverRequest(request: RawRequest): void {
     const outcome = this.#router.send(request.regionId, request)
     if (outcome === 'ok') return
-    this.#inflight.release(request)
+    this.#onAnswered(request)
     const busy = serverIsBusy('too many requests wait for this region', 50)
     this.#refuse(request, outcome === 'full' ? busy : regionNotFound(request.regionId))
+  }
+
+  #onAnswered(request: RawRequest): void {
+    this.#inflight.release(request)
+    if (isWrite(request.kind)) this.#gate.answered()
   }
 
   status(): StoreStatus {
@@ -179,6 +200,7 @@ export class Store implements StoreService {
     for (const [name, value] of Object.entries(this.#metrics)) {
       metrics[name.replace(/[A-Z]/g, (c) => `_${c.toLowerCase()}`)] = value as number
     }
+    Object.assign(metrics, this.#gate.stats())
     Object.assign(metrics, this.#disk?.log.stats(), this.#disk?.engine.stats())
     Object.assign(metrics, this.#parts?.snapshots.stats(), this.#disk?.guard.stats())
     return metrics
@@ -265,7 +287,7 @@ export class Store implements StoreService {
       disk: this.#disk!,
       transport: this.#transport!,
       router: this.#router,
-      inflight: this.#inflight,
+      release: (request) => this.#onAnswered(request),
       metrics: this.#metrics,
       fail: (error) => this.#fail(error),
       isStopping: () => this.#stopping,
@@ -288,6 +310,7 @@ export class Store implements StoreService {
       leaderMissingMs: config.maxLeaderMissingDurationMs,
     })
     this.#timers.push(setInterval(() => stale.check(), config.peerStaleStateCheckIntervalMs))
+    this.#timers.push(setInterval(() => this.#gate.look(), GATE_LOOK_MS))
     pd.onRegionOrder((order) => this.#onOrder(order))
     this.#parts!.reporter.start()
   }
@@ -301,9 +324,12 @@ export class Store implements StoreService {
   #transportEvents(): TransportEvents {
     return {
       onMessages: (envelopes) => {
+        let hasEntries = false
         for (const envelope of envelopes) {
+          if (envelope.message.entries.length > 0) hasEntries = true
           if (!this.#deliver(envelope)) this.#metrics.raftMessagesDropped++
         }
+        if (hasEntries) this.#gate.onCompany()
       },
       onSnapshotOffer: (envelope) =>
         this.#parts?.snapshots.onOffer(envelope) ?? { busy: true, reason: 'the store is starting' },
@@ -353,11 +379,13 @@ export class Store implements StoreService {
     // Without it nothing was ever taken in.
     const reads = this.#parts?.reads
     if (reads === undefined) return
-    abandonRequests(this.#router.all(), reads, (request) => this.#inflight.release(request))
+    this.#gate.close()
+    abandonRequests(this.#router.all(), reads, (request) => this.#onAnswered(request))
   }
 
   async #close(): Promise<void> {
     this.#ready = false
+    this.#gate.close()
     const wasFailed = this.#failed !== undefined
     if (!wasFailed) await this.#moveLeadersAway()
     this.#stopping = true

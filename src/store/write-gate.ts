@@ -1,0 +1,185 @@
+/**
+ * Writes of a busy store leave for their regions together, in waves.
+ *
+ * Each region that a round of the poller serves costs about the same, whether it brings one write or
+ * ten, and so does each round, frame and fsync. Where processors are short, rounds that begin as soon
+ * as anything is there are small and many, and what they cost makes everything else wait. So writes
+ * are gathered here until most of those that are under way would go at once:
+ *
+ *   add ─▶ [ waiting … ] ── enough of them, or another store's wave arrives, or WAIT_MS_MAX ──▶ deliver
+ *
+ * Stores that lead are each other's followers, too. Joining the waves of others keeps them in step
+ * without a word between them: their appends, ours and what answers them then share rounds, frames
+ * and fsyncs on every store, and clients get their answers, and send anew, together.
+ *
+ * INVARIANTS
+ * - Nothing waits unless processors are short, others lead too, and GATHERED_MIN writes are under way;
+ *   and then no longer than WAIT_MS_MAX.
+ * - Writes whose region does not answer (it has no quorum) are not waited for: see `#stuck`.
+ */
+import { assert } from '../base/assert.ts'
+import type { Later } from '../base/clock.ts'
+import type { LoadShares } from '../env/thread-load.ts'
+import type { RawRequest } from '../protocol/raw.ts'
+
+/** Of the writes that were lately under way at once, so many are a wave … */
+const WAVE_SHARE = 0.8
+/** … and so many of those that are under way now are enough to join another store's. */
+const JOIN_SHARE = 0.4
+/** Fewer writes under way are no waves. */
+const GATHERED_MIN = 8
+/** A wave is over in a few milliseconds; this is for those that others do not join. */
+const WAIT_MS_MAX = 10
+/** How fast waves are taken to be smaller again, for each that leaves. */
+const PEAK_DECAY = 1 / 8
+
+/** Begins to gather when the poller's thread waits for a processor so much of the time … */
+const WAITED_SHORT = 0.2
+/** … or has this little left of its time; */
+const DEMAND_SHORT = 0.8
+/** and ends when both are below these: gathering itself relieves the processors. */
+const WAITED_PLENTY = 0.1
+const DEMAND_PLENTY = 0.6
+
+export interface WriteGateOptions {
+  readonly later: Later
+  /** Asked now and then while there are writes. */
+  readonly load: { look(): LoadShares }
+  /** Gives it to its region. */
+  readonly deliver: (request: RawRequest) => void
+}
+
+export class WriteGate {
+  readonly #options: WriteGateOptions
+  #gathers = false
+  #closed = false
+  #waiting: RawRequest[] = []
+  #cancelWait: (() => void) | undefined = undefined
+  /** Delivered and not answered. */
+  #out = 0
+  /** Fewest of these since the last look, and between the last two. */
+  #fewest = 0
+  #fewestBefore = 0
+  /** Most writes that were under way at once, here and with their regions, falling slowly. */
+  #peak = 0
+  // Since the last look
+  #hadWrites = false
+  #hadCompany = false
+  #short = false
+  // Metrics
+  #waves = 0
+  #wavesJoined = 0
+  #wavesLate = 0
+
+  constructor(options: WriteGateOptions) {
+    this.#options = options
+  }
+
+  // @hot bench: cluster
+  add(request: RawRequest): void {
+    this.#hadWrites = true
+    if (!this.#gathers) {
+      this.#out++
+      this.#options.deliver(request)
+      return
+    }
+    this.#waiting.push(request)
+    this.#peak = Math.max(this.#peak, this.#underWay)
+    if (this.#peak < GATHERED_MIN || this.#waiting.length >= this.#peak * WAVE_SHARE) this.#leave()
+    else this.#cancelWait ??= this.#options.later(WAIT_MS_MAX, () => this.#leaveLate())
+  }
+
+  /** A write that was delivered is answered. */
+  answered(): void {
+    this.#out--
+    assert(this.#out >= 0, 'a write is answered once')
+    if (this.#out < this.#fewest) this.#fewest = this.#out
+  }
+
+  /** Leaders of another store have sent entries. */
+  onCompany(): void {
+    this.#hadCompany = true
+    const waiting = this.#waiting.length
+    if (waiting === 0 || waiting < this.#underWay * JOIN_SHARE) return
+    this.#wavesJoined++
+    this.#leave()
+  }
+
+  /** To be called a few times a second: decides whether writes are gathered from now on. */
+  look(): void {
+    if (this.#hadWrites) this.#gather(this.#isShort() && this.#hadCompany && !this.#closed)
+    // At rest it costs nothing; the next look then covers the rest as well.
+    else this.#rest()
+    this.#fewestBefore = this.#fewest
+    this.#fewest = this.#out
+    this.#hadWrites = false
+    this.#hadCompany = false
+  }
+
+  /** Everything leaves, and nothing is gathered any more. */
+  close(): void {
+    this.#closed = true
+    this.#gather(false)
+  }
+
+  stats(): Record<string, number> {
+    return {
+      gathers_writes: this.#gathers ? 1 : 0,
+      write_waves: this.#waves,
+      write_waves_joined: this.#wavesJoined,
+      write_waves_late: this.#wavesLate,
+    }
+  }
+
+  #isShort(): boolean {
+    const { ran, waited } = this.#options.load.look()
+    this.#short = this.#short
+      ? waited > WAITED_PLENTY || ran + waited > DEMAND_PLENTY
+      : waited >= WAITED_SHORT || ran + waited >= DEMAND_SHORT
+    return this.#short
+  }
+
+  #rest(): void {
+    this.#short = false
+    this.#gather(false)
+  }
+
+  #gather(gathers: boolean): void {
+    if (gathers === this.#gathers) return
+    this.#gathers = gathers
+    this.#leave()
+    this.#peak = 0
+    this.#fewest = 0
+    this.#fewestBefore = 0
+  }
+
+  get #underWay(): number {
+    return this.#waiting.length + Math.max(0, this.#out - this.#stuck)
+  }
+
+  /**
+   * At no time since the last look but one were fewer unanswered: so many are not answered soon.
+   * Waves in step leave none.
+   */
+  get #stuck(): number {
+    return Math.min(this.#fewest, this.#fewestBefore)
+  }
+
+  #leaveLate(): void {
+    this.#cancelWait = undefined
+    this.#wavesLate++
+    this.#leave()
+  }
+
+  #leave(): void {
+    this.#cancelWait?.()
+    this.#cancelWait = undefined
+    const wave = this.#waiting
+    if (wave.length === 0) return
+    this.#waves++
+    this.#peak = Math.max(this.#underWay, this.#peak * (1 - PEAK_DECAY))
+    this.#waiting = []
+    this.#out += wave.length
+    for (const request of wave) this.#options.deliver(request)
+  }
+}

@@ -1,0 +1,304 @@
+import { describe, expect, it } from 'vitest'
+import type { Later } from '../../src/base/clock.ts'
+import { seededRandom } from '../../src/base/clock.ts'
+import type { LoadShares } from '../../src/env/thread-load.ts'
+import { RawKind, RawRequest } from '../../src/protocol/raw.ts'
+import { WriteGate } from '../../src/store/write-gate.ts'
+
+const IDLE: LoadShares = { ran: 0.2, waited: 0 }
+const SHORT: LoadShares = { ran: 0.3, waited: 0.5 }
+
+/** Time that is moved by hand. */
+class Timers {
+  nowMs = 0
+  #due: { atMs: number; run: () => void }[] = []
+
+  readonly later: Later = (delayMs, run) => {
+    const timer = { atMs: this.nowMs + delayMs, run }
+    this.#due.push(timer)
+    return () => {
+      this.#due = this.#due.filter((other) => other !== timer)
+    }
+  }
+
+  get count(): number {
+    return this.#due.length
+  }
+
+  advance(ms: number): void {
+    const endMs = this.nowMs + ms
+    for (;;) {
+      const next = this.#due.filter(({ atMs }) => atMs <= endMs).sort((a, b) => a.atMs - b.atMs)[0]
+      if (next === undefined) break
+      this.nowMs = next.atMs
+      this.#due = this.#due.filter((timer) => timer !== next)
+      next.run()
+    }
+    this.nowMs = endMs
+  }
+}
+
+function open(load: LoadShares = SHORT) {
+  const timers = new Timers()
+  const state = { load, looks: 0 }
+  const delivered: number[] = []
+  const gate = new WriteGate({
+    later: timers.later,
+    load: {
+      look() {
+        state.looks++
+        return state.load
+      },
+    },
+    deliver: (request) => void delivered.push(request.token),
+  })
+  let token = 0
+  const add = (count: number): void => {
+    for (let i = 0; i < count; i++) {
+      gate.add(new RawRequest(RawKind.Put, { respond: () => {} }, token++))
+    }
+  }
+  const answer = (count: number): void => {
+    for (let i = 0; i < count; i++) gate.answered()
+  }
+  return { gate, timers, state, delivered, add, answer }
+}
+
+/** Gathering, with `underWay` writes delivered that nobody has answered. */
+function openGathering(underWay: number) {
+  const all = open()
+  all.add(1)
+  all.gate.onCompany()
+  all.gate.look()
+  all.add(underWay)
+  all.timers.advance(10)
+  expect(all.delivered).toHaveLength(underWay + 1)
+  all.answer(1)
+  all.delivered.length = 0
+  return all
+}
+
+describe('when nothing is gathered', () => {
+  it('lets writes through as they come while processors are idle', () => {
+    const { gate, delivered, add, timers } = open(IDLE)
+    for (let i = 0; i < 3; i++) {
+      add(20)
+      gate.onCompany()
+      gate.look()
+    }
+    expect(delivered).toEqual(Array.from({ length: 60 }, (_, i) => i))
+    expect(timers.count).toBe(0)
+    expect(gate.stats().gathers_writes).toBe(0)
+  })
+
+  it('lets writes through while no other store leads', () => {
+    const { gate, delivered, add } = open()
+    add(20)
+    gate.look()
+    add(20)
+    expect(delivered).toHaveLength(40)
+  })
+
+  it('lets writes through that are too few for a wave', () => {
+    const { gate, delivered, add, answer, timers } = open()
+    add(1)
+    gate.onCompany()
+    gate.look()
+    expect(gate.stats().gathers_writes).toBe(1)
+    answer(1)
+    for (let i = 0; i < 50; i++) {
+      add(7)
+      answer(7)
+    }
+    expect(delivered).toHaveLength(351)
+    expect(timers.count).toBe(0)
+  })
+
+  it('does not ask for the load at rest, and ends gathering there', () => {
+    const { gate, state, add } = open()
+    for (let i = 0; i < 10; i++) gate.look()
+    expect(state.looks).toBe(0)
+    add(1)
+    gate.onCompany()
+    gate.look()
+    expect(gate.stats().gathers_writes).toBe(1)
+    gate.look()
+    expect(gate.stats().gathers_writes).toBe(0)
+    expect(state.looks).toBe(1)
+  })
+})
+
+describe('gathering', () => {
+  it('waits until four fifths of what is under way would go at once', () => {
+    // Twenty-five were under way at once.
+    const { delivered, add, answer, timers } = openGathering(24)
+    answer(24)
+    add(19)
+    expect(delivered).toHaveLength(0)
+    add(1)
+    expect(delivered).toHaveLength(20)
+    expect(timers.count).toBe(0)
+  })
+
+  it('keeps the order of arrival', () => {
+    const { delivered, add, answer } = openGathering(24)
+    answer(24)
+    add(20)
+    expect(delivered).toEqual(Array.from({ length: 20 }, (_, i) => 25 + i))
+  })
+
+  it('waits no longer than 10 ms for the first one', () => {
+    const { gate, delivered, add, timers } = openGathering(20)
+    add(1)
+    timers.advance(9)
+    add(1)
+    expect(delivered).toHaveLength(0)
+    timers.advance(1)
+    expect(delivered).toHaveLength(2)
+    expect(gate.stats().write_waves_late).toBe(2)
+    timers.advance(100)
+    expect(timers.count).toBe(0)
+  })
+
+  it("joins another store's wave with two fifths of what is under way", () => {
+    const { gate, delivered, add, answer } = openGathering(20)
+    gate.onCompany()
+    answer(8)
+    add(7)
+    gate.onCompany()
+    expect(delivered).toHaveLength(0)
+    add(1)
+    gate.onCompany()
+    expect(delivered).toHaveLength(8)
+    expect(gate.stats().write_waves_joined).toBe(1)
+  })
+
+  it('takes waves to be smaller when there is less', () => {
+    const { gate, delivered, add, answer, timers } = openGathering(100)
+    answer(100)
+    let rounds = 0
+    // Ten at a time: at first all of them wait for others that do not come.
+    for (; rounds < 100; rounds++) {
+      const late = gate.stats().write_waves_late!
+      add(10)
+      timers.advance(10)
+      answer(10)
+      if (gate.stats().write_waves_late === late) break
+    }
+    expect(rounds).toBeGreaterThan(5)
+    expect(rounds).toBeLessThan(25)
+    expect(delivered).toHaveLength((rounds + 1) * 10)
+  })
+
+  it('does not wait for writes that nobody answers', () => {
+    const { gate, delivered, add, answer, timers } = openGathering(50)
+    // Twenty more come and go at a time; the fifty stay.
+    const atOnce: number[] = []
+    for (let round = 0; round < 40; round++) {
+      const before = delivered.length
+      add(20)
+      atOnce.push(delivered.length - before)
+      timers.advance(10)
+      answer(20)
+      if (round % 10 === 9) {
+        gate.onCompany()
+        gate.look()
+      }
+    }
+    expect(atOnce.slice(0, 10)).toEqual(new Array(10).fill(0))
+    expect(atOnce.slice(30)).toEqual(new Array(10).fill(16))
+  })
+
+  it('goes on until processors are idle again, not at the first relief', () => {
+    const { gate, state, add } = open()
+    const look = (load: LoadShares): number => {
+      state.load = load
+      add(1)
+      gate.onCompany()
+      gate.look()
+      return gate.stats().gathers_writes!
+    }
+    expect(look({ ran: 0.3, waited: 0.19 })).toBe(0)
+    expect(look({ ran: 0.3, waited: 0.2 })).toBe(1)
+    expect(look({ ran: 0.3, waited: 0.11 })).toBe(1)
+    expect(look({ ran: 0.55, waited: 0.09 })).toBe(1)
+    expect(look({ ran: 0.3, waited: 0.09 })).toBe(0)
+    // A thread that has no time left, on a machine that has some.
+    expect(look({ ran: 0.79, waited: 0 })).toBe(0)
+    expect(look({ ran: 0.8, waited: 0 })).toBe(1)
+    expect(look({ ran: 0.7, waited: 0 })).toBe(1)
+    expect(look({ ran: 0.5, waited: 0 })).toBe(0)
+  })
+
+  it('lets everything go when it ends, and when it is closed for good', () => {
+    const ended = openGathering(20)
+    ended.add(3)
+    ended.state.load = IDLE
+    ended.gate.onCompany()
+    ended.gate.look()
+    expect(ended.delivered).toHaveLength(3)
+    const closed = openGathering(20)
+    closed.add(3)
+    closed.gate.close()
+    expect(closed.delivered).toHaveLength(3)
+    closed.add(1)
+    closed.gate.onCompany()
+    closed.gate.look()
+    closed.add(1)
+    expect(closed.delivered).toHaveLength(5)
+    expect(closed.timers.count).toBe(0)
+  })
+})
+
+/**
+ * Three stores with gates, and clients that write again somewhere as soon as they are answered. A
+ * write takes a few milliseconds in its region, and its wave is known elsewhere after a part of one.
+ */
+function runStores(clients: number, seconds: number, hasCompany: boolean) {
+  const random = seededRandom(7)
+  const timers = new Timers()
+  const waves: number[] = []
+  const gates: WriteGate[] = []
+  for (let store = 0; store < 3; store++) {
+    let delivered = 0
+    const deliver = (): void => {
+      if (delivered++ === 0) {
+        // The round: all that is delivered until then leaves together.
+        timers.later(0.3, () => {
+          if (timers.nowMs > 500) waves.push(delivered)
+          delivered = 0
+          if (hasCompany) for (const gate of gates) if (gate !== gates[store]) gate.onCompany()
+        })
+      }
+      timers.later(4 + random.below(1000) / 1000, () => {
+        gates[store]!.answered()
+        put()
+      })
+    }
+    gates.push(new WriteGate({ later: timers.later, load: { look: () => SHORT }, deliver }))
+  }
+  const put = (): void => {
+    const store = random.below(3)
+    timers.later(0.2, () =>
+      gates[store]!.add(new RawRequest(RawKind.Put, { respond: () => {} }, 0)),
+    )
+  }
+  for (let i = 0; i < clients; i++) timers.later(random.below(8000) / 1000, put)
+  for (let i = 0; i < seconds * 10; i++) {
+    timers.advance(100)
+    for (const gate of gates) gate.look()
+  }
+  const writes = waves.reduce((sum, count) => sum + count, 0)
+  const late = gates.reduce((sum, gate) => sum + gate.stats().write_waves_late!, 0)
+  const all = gates.reduce((sum, gate) => sum + gate.stats().write_waves!, 0)
+  return { perRound: writes / waves.length, late, waves: all, writes }
+}
+
+it('stores fall into step', () => {
+  const apart = runStores(120, 2, false)
+  const inStep = runStores(120, 2, true)
+  // Forty for each store, had everybody waited for everybody.
+  expect(apart.perRound).toBeLessThan(12)
+  expect(inStep.perRound).toBeGreaterThan(25)
+  expect(inStep.late).toBeLessThan(inStep.waves / 10)
+})
