@@ -109,6 +109,7 @@ export class Store implements StoreService {
     this.#options = options
     this.#inflight = new Inflight(config.inflightBytesMax)
     this.#gate = new WriteGate({
+      clock: options.clock,
       later: machineLater,
       load: new ThreadLoad(options.clock),
       deliver: (request) => this.#deliverRequest(request),

@@ -6,7 +6,7 @@
  * as anything is there are small and many, and what they cost makes everything else wait. So writes
  * are gathered here until most of those that are under way would go at once:
  *
- *   add ─▶ [ waiting … ] ── enough of them, or another store's wave arrives, or WAIT_MS_MAX ──▶ deliver
+ *   add ─▶ [ waiting … ] ── enough of them, or another store's wave arrives, or time is up ──▶ deliver
  *
  * Stores that lead are each other's followers, too. Joining the waves of others keeps them in step
  * without a word between them: their appends, ours and what answers them then share rounds, frames
@@ -14,11 +14,11 @@
  *
  * INVARIANTS
  * - Nothing waits unless processors are short, others lead too, and GATHERED_MIN writes are under way;
- *   and then no longer than WAIT_MS_MAX.
+ *   and then not much longer than a wave takes, and never longer than WAIT_MS_MAX.
  * - Writes whose region does not answer (it has no quorum) are not waited for: see `#stuck`.
  */
 import { assert } from '../base/assert.ts'
-import type { Later } from '../base/clock.ts'
+import type { Clock, Later } from '../base/clock.ts'
 import type { LoadShares } from '../env/thread-load.ts'
 import type { RawRequest } from '../protocol/raw.ts'
 
@@ -28,8 +28,12 @@ const WAVE_SHARE = 0.8
 const JOIN_SHARE = 0.4
 /** Fewer writes under way are no waves. */
 const GATHERED_MIN = 8
-/** A wave is over in a few milliseconds; this is for those that others do not join. */
-const WAIT_MS_MAX = 10
+/** Nothing waits longer than twice what waves take here to be answered, within these bounds. */
+const WAIT_MS_MIN = 3
+const WAIT_MS_MAX = 30
+/** What a wave takes until one was seen, and how fast what is seen counts. */
+const WAVE_MS_START = 5
+const WAVE_MS_GAIN = 1 / 8
 /** How fast waves are taken to be smaller again, for each that leaves. */
 const PEAK_DECAY = 1 / 8
 
@@ -42,6 +46,7 @@ const WAITED_PLENTY = 0.1
 const DEMAND_PLENTY = 0.6
 
 export interface WriteGateOptions {
+  readonly clock: Clock
   readonly later: Later
   /** Asked now and then while there are writes. */
   readonly load: { look(): LoadShares }
@@ -62,6 +67,11 @@ export class WriteGate {
   #fewestBefore = 0
   /** Most writes that were under way at once, here and with their regions, falling slowly. */
   #peak = 0
+  /** How long waves take until most of their writes are answered, smoothed. */
+  #waveMs = WAVE_MS_START
+  /** When the last wave left, and how many may be unanswered when most of it is not; -1: it was seen. */
+  #leftMs = 0
+  #mostDone = -1
   // Since the last look
   #hadWrites = false
   #hadCompany = false
@@ -86,7 +96,7 @@ export class WriteGate {
     this.#waiting.push(request)
     this.#peak = Math.max(this.#peak, this.#underWay)
     if (this.#peak < GATHERED_MIN || this.#waiting.length >= this.#peak * WAVE_SHARE) this.#leave()
-    else this.#cancelWait ??= this.#options.later(WAIT_MS_MAX, () => this.#leaveLate())
+    else this.#cancelWait ??= this.#options.later(this.#waitMs, () => this.#leaveLate())
   }
 
   /** A write that was delivered is answered. */
@@ -94,6 +104,7 @@ export class WriteGate {
     this.#out--
     assert(this.#out >= 0, 'a write is answered once')
     if (this.#out < this.#fewest) this.#fewest = this.#out
+    if (this.#out <= this.#mostDone) this.#onMostDone()
   }
 
   /** Leaders of another store have sent entries. */
@@ -153,6 +164,16 @@ export class WriteGate {
     this.#fewestBefore = 0
   }
 
+  #onMostDone(): void {
+    this.#mostDone = -1
+    const tookMs = this.#options.clock.monotonicMs() - this.#leftMs
+    this.#waveMs += (tookMs - this.#waveMs) * WAVE_MS_GAIN
+  }
+
+  get #waitMs(): number {
+    return Math.min(WAIT_MS_MAX, Math.max(WAIT_MS_MIN, this.#waveMs * 2))
+  }
+
   get #underWay(): number {
     return this.#waiting.length + Math.max(0, this.#out - this.#stuck)
   }
@@ -179,6 +200,8 @@ export class WriteGate {
     this.#waves++
     this.#peak = Math.max(this.#underWay, this.#peak * (1 - PEAK_DECAY))
     this.#waiting = []
+    this.#leftMs = this.#options.clock.monotonicMs()
+    this.#mostDone = this.#out + Math.floor(wave.length * (1 - WAVE_SHARE))
     this.#out += wave.length
     for (const request of wave) this.#options.deliver(request)
   }

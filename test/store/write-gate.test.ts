@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import type { Later } from '../../src/base/clock.ts'
+import type { Clock, Later } from '../../src/base/clock.ts'
 import { seededRandom } from '../../src/base/clock.ts'
 import type { LoadShares } from '../../src/env/thread-load.ts'
 import { RawKind, RawRequest } from '../../src/protocol/raw.ts'
@@ -9,7 +9,7 @@ const IDLE: LoadShares = { ran: 0.2, waited: 0 }
 const SHORT: LoadShares = { ran: 0.3, waited: 0.5 }
 
 /** Time that is moved by hand. */
-class Timers {
+class Timers implements Clock {
   nowMs = 0
   #due: { atMs: number; run: () => void }[] = []
 
@@ -19,6 +19,14 @@ class Timers {
     return () => {
       this.#due = this.#due.filter((other) => other !== timer)
     }
+  }
+
+  monotonicMs(): number {
+    return this.nowMs
+  }
+
+  wallMs(): number {
+    return this.nowMs
   }
 
   get count(): number {
@@ -43,6 +51,7 @@ function open(load: LoadShares = SHORT) {
   const state = { load, looks: 0 }
   const delivered: number[] = []
   const gate = new WriteGate({
+    clock: timers,
     later: timers.later,
     load: {
       look() {
@@ -160,6 +169,26 @@ describe('gathering', () => {
     expect(timers.count).toBe(0)
   })
 
+  it('waits twice as long as waves take, within bounds', () => {
+    const waitOf = (waveMs: number): number => {
+      const { gate, delivered, add, answer, timers } = openGathering(20)
+      for (let i = 0; i < 60; i++) {
+        add(14)
+        gate.onCompany()
+        expect(delivered).toHaveLength((i + 1) * 14)
+        timers.advance(waveMs)
+        answer(14)
+      }
+      const startMs = timers.nowMs
+      add(1)
+      while (gate.stats().write_waves_late === 1) timers.advance(0.25)
+      return timers.nowMs - startMs
+    }
+    expect(waitOf(1)).toBeCloseTo(3, 0)
+    expect(waitOf(4)).toBeCloseTo(8, 0)
+    expect(waitOf(50)).toBeCloseTo(30, 0)
+  })
+
   it("joins another store's wave with two fifths of what is under way", () => {
     const { gate, delivered, add, answer } = openGathering(20)
     gate.onCompany()
@@ -275,7 +304,9 @@ function runStores(clients: number, seconds: number, hasCompany: boolean) {
         put()
       })
     }
-    gates.push(new WriteGate({ later: timers.later, load: { look: () => SHORT }, deliver }))
+    gates.push(
+      new WriteGate({ clock: timers, later: timers.later, load: { look: () => SHORT }, deliver }),
+    )
   }
   const put = (): void => {
     const store = random.below(3)
