@@ -5,13 +5,13 @@ import { openRocksDb } from '../engine/rocksdb-engine.ts'
 import { defaultStoreConfig } from '../store/config.ts'
 import type { Scratch } from './scratch.ts'
 
-export async function openBareRocksDb(scratch: Scratch): Promise<SharedKvEngine> {
+export function openBareRocksDb(scratch: Scratch): Promise<SharedKvEngine> {
   const { rocksdbBlockCacheBytes, rocksdbWriteBufferBytes } = defaultStoreConfig()
-  const engine = await openRocksDb({
-    dir: join(scratch.dir, 'rocksdb'),
-    blockCacheBytes: rocksdbBlockCacheBytes,
-    writeBufferBytes: rocksdbWriteBufferBytes,
-  })
-  scratch.onEnd(() => engine.close())
-  return engine
+  return scratch.open(
+    openRocksDb({
+      dir: join(scratch.dir, 'rocksdb'),
+      blockCacheBytes: rocksdbBlockCacheBytes,
+      writeBufferBytes: rocksdbWriteBufferBytes,
+    }),
+  )
 }

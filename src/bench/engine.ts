@@ -38,8 +38,7 @@ export async function runEngineBench(options: EngineBenchOptions): Promise<void>
   await withScratch('engine', async (scratch) => {
     const { dir } = scratch
     const rssBefore = process.memoryUsage.rss()
-    const engine = await openRocksDb({ dir })
-    scratch.onEnd(() => engine.close())
+    const engine = await scratch.open(openRocksDb({ dir }))
     const atRest = (process.memoryUsage.rss() - rssBefore) / MIB
     const disk = statfsSync(dir).type === TMPFS_MAGIC ? 'tmpfs: fsync costs nothing' : 'file system'
     const config = { replicas: 1, keys: KEYS, valueBytes: VALUE_BYTES, disk }

@@ -25,10 +25,9 @@ const PURGE_BYTES = 16 * MIB
 const GENERATIONS_PER_SECOND = 25
 
 export async function runChurn(report: BenchReport, seconds: number): Promise<void> {
-  await withScratch('churn', async ({ dir }) => {
-    const churn = await Churn.open(dir)
+  await withScratch('churn', async (scratch) => {
+    const churn = await scratch.open(Churn.open(scratch.dir))
     await churn.run(Math.ceil(seconds * GENERATIONS_PER_SECOND), report)
-    await churn.close()
   })
 }
 

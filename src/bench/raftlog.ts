@@ -31,7 +31,7 @@ import {
 import { runRecovery } from './raftlog-recovery.ts'
 import { RocksThreadLog } from './raftlog-rocks-thread.ts'
 import { BenchReport } from './report.ts'
-import { withScratch } from './scratch.ts'
+import { type Scratch, withScratch } from './scratch.ts'
 
 export interface RaftLogBenchOptions {
   readonly json: boolean
@@ -74,7 +74,7 @@ export async function run(options: RaftLogBenchOptions): Promise<void> {
 
 async function runAppend(report: BenchReport, seconds: number): Promise<void> {
   for (const one of CASES) {
-    await withScratch('raftlog', ({ dir }) => runCase(one, dir, seconds, report))
+    await withScratch('raftlog', (scratch) => runCase(one, scratch, seconds, report))
   }
   for (const one of MAIN_THREAD_CASES) {
     await withScratch('raftlog', ({ dir }) => runMainThread(one, dir, seconds, report))
@@ -87,20 +87,21 @@ function diskKind(): string {
 
 async function runCase(
   one: Case,
-  dir: string,
+  scratch: Scratch,
   seconds: number,
   report: BenchReport,
 ): Promise<void> {
+  const { dir } = scratch
   const loads: { writers: number; load: Load; limit: Limit }[] = []
   for (const writers of WRITERS) {
     if (writers > one.regions) continue
     const at = join(dir, `log-${writers}`)
-    const load = await Load.open(one, { dir: at, fs: nodeFileSystem, writers })
+    const load = await scratch.open(Load.open(one, { dir: at, fs: nodeFileSystem, writers }))
     loads.push({ writers, load, limit: new Limit(join(dir, `limit-${writers}`)) })
   }
-  const rocks = await RocksLoad.open(one, join(dir, 'rocksdb'))
-  const threaded = await Load.over(one, (events) =>
-    RocksThreadLog.open(join(dir, 'rocksdb-thread'), events),
+  const rocks = await scratch.open(RocksLoad.open(one, join(dir, 'rocksdb')))
+  const threaded = await scratch.open(
+    Load.over(one, (events) => RocksThreadLog.open(join(dir, 'rocksdb-thread'), events)),
   )
   for (let slice = 0; slice < SLICES; slice++) {
     for (const { load, limit } of loads) {
@@ -118,8 +119,6 @@ async function runCase(
     await reportLoad(each, name, beside.opsPerSec, report)
     each.limit.close()
   }
-  await rocks.close()
-  await threaded.close()
   for (const [writers, figures] of [inThread, inCaller].entries()) {
     report.add({
       suite: 'raftlog',

@@ -26,6 +26,18 @@ export class Scratch {
     this.#closers.push(close)
   }
 
+  /**
+   * What works in the directory, and is closed before that is removed: also when the end comes while
+   * it is being opened. One that cannot be opened is its caller's business.
+   */
+  async open<T extends { close(): Promise<void> }>(opening: Promise<T>): Promise<T> {
+    this.onEnd(async () => {
+      const opened = await opening.catch(() => undefined)
+      await opened?.close()
+    })
+    return opening
+  }
+
   async end(): Promise<void> {
     for (let close = this.#closers.pop(); close !== undefined; close = this.#closers.pop()) {
       await close()

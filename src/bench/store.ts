@@ -29,8 +29,7 @@ export async function run(options: StoreBenchOptions): Promise<void> {
   const seconds = options.seconds ?? DEFAULT_SECONDS
   await withScratch('store', async (scratch) => {
     const engine = await openBareRocksDb(scratch)
-    const cluster = await openCluster({ dir: join(scratch.dir, 'store'), stores: 1 })
-    scratch.onEnd(() => cluster.close())
+    const cluster = await scratch.open(openCluster({ dir: join(scratch.dir, 'store'), stores: 1 }))
     report.note(
       `one store in this process, client included; ${VALUE_BYTES}-byte values, every write fsynced; ` +
         `${ROUNDS} interleaved rounds of ${seconds} s, medians`,

@@ -50,5 +50,6 @@ it('bench raftlog, whose threads write meanwhile', async () => {
     { timeout: 30_000 },
   )
   expect(await bench.stop('SIGINT')).toBe(130)
+  expect(bench.output).not.toContain('may be left')
   expect(readdirSync(dir)).toEqual([])
 })
