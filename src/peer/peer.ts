@@ -9,6 +9,7 @@
 
 import { assert } from '../base/assert.ts'
 import type { LogIndex, PeerId, RegionId, Term } from '../base/ids.ts'
+import { withItem } from '../base/lazy-list.ts'
 import type { Fsm } from '../batch-system/fsm.ts'
 import { Mailbox } from '../batch-system/mailbox.ts'
 import type { RawRequest, RawResponse } from '../protocol/raw.ts'
@@ -201,8 +202,7 @@ export class Peer implements Fsm<PeerMessage> {
   }
 
   addRead(request: RawRequest): void {
-    if (this.roundReads === undefined) this.roundReads = [request]
-    else this.roundReads.push(request)
+    this.roundReads = withItem(this.roundReads, request)
   }
 
   /** Reads of this round, which are the caller's to answer. */

@@ -15,6 +15,7 @@
 import { EMPTY_BYTES, readU64LE, writeU64LE } from '../base/bytes.ts'
 import type { Random } from '../base/clock.ts'
 import type { LogIndex } from '../base/ids.ts'
+import { withItem } from '../base/lazy-list.ts'
 import { Ring } from '../base/ring.ts'
 import type { RawRequest } from '../protocol/raw.ts'
 
@@ -57,8 +58,7 @@ export class PendingReads {
   }
 
   add(request: RawRequest): void {
-    if (this.#open === undefined) this.#open = [request]
-    else this.#open.push(request)
+    this.#open = withItem(this.#open, request)
   }
 
   /** These may run at `index`: nothing else has to be asked. */

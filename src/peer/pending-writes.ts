@@ -1,6 +1,7 @@
 /** The writes of a round that will become one raft entry: the entry's bytes and who waits for it. */
 
 import { assert } from '../base/assert.ts'
+import { withItem } from '../base/lazy-list.ts'
 import { columnFamilyNumber } from '../command/column-family.ts'
 import { deleteBytes, putBytes } from '../command/command.ts'
 import { RequestBuilder } from '../command/request-builder.ts'
@@ -52,8 +53,7 @@ export class PendingWrites {
       default:
         assert(false, `kind ${request.kind} is not a write`)
     }
-    if (this.#requests === undefined) this.#requests = [request]
-    else this.#requests.push(request)
+    this.#requests = withItem(this.#requests, request)
   }
 
   take(): { data: Buffer; requests: RawRequest[] } {

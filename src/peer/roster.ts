@@ -8,15 +8,13 @@ import type { Peer as PeerMeta, Region } from '../region/region.ts'
 const NEVER = Number.NEGATIVE_INFINITY
 
 export class Roster {
-  #peers: readonly PeerMeta[]
-  #ids: readonly PeerId[]
+  #peers: readonly PeerMeta[] = []
+  #ids: readonly PeerId[] = []
   /** Monotonic times, parallel to the ids. */
-  #heardMs: number[]
+  #heardMs: number[] = []
 
   constructor(region: Region) {
-    this.#peers = region.peers
-    this.#ids = region.peers.map(({ id }) => id)
-    this.#heardMs = region.peers.map(() => NEVER)
+    this.change(region)
   }
 
   /** Who stays keeps the time at which it was heard. */

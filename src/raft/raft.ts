@@ -10,6 +10,7 @@
 import { assert } from '../base/assert.ts'
 import type { Random } from '../base/clock.ts'
 import { type LogIndex, NO_ID, type PeerId, type Term } from '../base/ids.ts'
+import { withItem } from '../base/lazy-list.ts'
 import { isVoter, type Membership } from './confchange/membership.ts'
 import { restoreMembership } from './confchange/restore.ts'
 import type { RaftConfig } from './config.ts'
@@ -202,15 +203,12 @@ export class Raft {
     }
     this.events?.onSend(this, message)
     if (this.#waitsForDisk(type)) {
-      if (this.persistedMessages === undefined) this.persistedMessages = [message]
-      else this.persistedMessages.push(message)
-    } else if (this.messages === undefined) this.messages = [message]
-    else this.messages.push(message)
+      this.persistedMessages = withItem(this.persistedMessages, message)
+    } else this.messages = withItem(this.messages, message)
   }
 
   addReadState(state: ReadState): void {
-    if (this.readStates === undefined) this.readStates = [state]
-    else this.readStates.push(state)
+    this.readStates = withItem(this.readStates, state)
   }
 
   /**

@@ -2,7 +2,6 @@
  * The settings of a storage node: defaults, then the TOML file, then flags. What is not understood
  * is an error that names the file and the key, never ignored: a misspelt limit is no limit.
  */
-
 import { readFileSync } from 'node:fs'
 import { parse } from 'smol-toml'
 import { errorMessage, PolyraftError, systemErrorCode } from '../base/errors.ts'
