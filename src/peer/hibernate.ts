@@ -135,6 +135,9 @@ export function wakes(peer: Peer, signal: PeerSignal): boolean {
     case PeerTag.Unreachable:
     case PeerTag.Silent:
       return misses(peer, signal.storeId)
+    // Who follows has nothing to give away; awake alone it would miss its sleeping leader.
+    case PeerTag.TransferAway:
+      return peer.isLeader
     case PeerTag.HeartbeatPd:
     case PeerTag.RaftLogGc:
       return false

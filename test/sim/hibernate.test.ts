@@ -115,6 +115,30 @@ describe('what wakes a region', () => {
     expect(allAsleep(world)).toBe(true)
   })
 
+  it('no wish of a store without leaders to lead nothing: awake without its leader it would campaign', async () => {
+    const world = await asleep()
+    const leader = leaderStore(world)
+    const { term } = world.leader()!.raft
+    for (let second = 0; second < 20; second++) {
+      for (const id of followerStores(world)) {
+        world.store(id).life!.router.sendControlForced({ kind: 'transfer-away' })
+      }
+      await world.run(1_000)
+      expect(allAsleep(world)).toBe(true)
+    }
+    expect(leaderStore(world)).toBe(leader)
+    expect(world.leader()!.raft.term).toBe(term)
+  })
+
+  it('the wish of the leader’s store to lead nothing', async () => {
+    const world = await asleep()
+    await world.run(5_000)
+    const leader = leaderStore(world)
+    world.store(leader).life!.router.sendControlForced({ kind: 'transfer-away' })
+    await world.until(() => world.leader() !== undefined && leaderStore(world) !== leader, 100)
+    await world.until(() => allAsleep(world), ASLEEP_MS_MAX)
+  })
+
   it.each(['kill', 'power-loss'] as const)(
     'the end of the leader’s store by a %s: the others elect, and sleep no more without it',
     async (how) => {

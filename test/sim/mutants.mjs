@@ -131,6 +131,12 @@ const MUTANTS = [
     '',
   ],
   [
+    'whoever is to give leaderships away wakes, though he has none',
+    'peer/hibernate.ts',
+    'return peer.isLeader\n    case',
+    'return true\n    case',
+  ],
+  [
     'heartbeats leave behind the ask',
     'peer/hibernate.ts',
     '  handleReadies(peer)\n  return isQuiet',
