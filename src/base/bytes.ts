@@ -25,8 +25,17 @@ export function asBuffer(bytes: Uint8Array): Buffer {
     : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
 }
 
-/** The gateway: two 32-bit words to a number, or an error where it would lose precision. */
+/** Highest number that V8 holds without a box. */
+const UNBOXED_MAX = 0x7fff_ffff
+
+/**
+ * The gateway: two 32-bit words to a number, or an error where it would lose precision.
+ *
+ * Most are ids, terms and indexes, which live long and are asked for all the time: those leave without
+ * a box. The sum below has one even for a 1 until V8 optimizes it, and keeps it wherever it is stored.
+ */
 export function wordsToU64(high: number, low: number): number {
+  if (high === 0 && low <= UNBOXED_MAX) return low | 0
   if (high > MAX_HIGH_WORD) {
     throw new RangeError(`u64 0x${high.toString(16)}_${low.toString(16)} is above 2^53-1`)
   }

@@ -1,3 +1,4 @@
+import { setFlagsFromString } from 'node:v8'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import {
@@ -30,7 +31,24 @@ describe('u64 gateway', () => {
     expect(wordsToU64(0x1f_ffff, 0xffff_ffff)).toBe(Number.MAX_SAFE_INTEGER)
     expect(() => wordsToU64(0x20_0000, 0)).toThrow(RangeError)
   })
+
+  it('gives small numbers without a box, also before V8 optimizes it', () => {
+    for (const value of [0, 1, 0x7fff_ffff]) expect(isUnboxed(wordsToU64(0, value))).toBe(true)
+    expect(isUnboxed(wordsToU64(0, 0x8000_0000))).toBe(false)
+    expect(isUnboxed(wordsToU64(1, 0))).toBe(false)
+    const bytes = Buffer.from([5, 0, 0, 0, 0, 0, 0, 0])
+    expect(isUnboxed(readU64LE(bytes, 0))).toBe(true)
+  })
 })
+
+/** Only an array of such numbers alone is one of "small integers". */
+function isUnboxed(value: number): boolean {
+  setFlagsFromString('--allow-natives-syntax')
+  // Compiled anew each time: V8 remembers what the arrays of a place in the code held before.
+  const look = new Function('value', `return %HasSmiElements([value]) /* ${looks++} */`)
+  return look(value) as boolean
+}
+let looks = 0
 
 describe('byte codec', () => {
   it('reads back what was written', () => {
