@@ -33,7 +33,7 @@ export interface ApplyResult {
   readonly writtenKeys: number
   readonly writtenBytes: number
   /** The log up to here is not needed any more, and never will be: the engine's state is on disk. */
-  readonly truncatedIndex?: LogIndex
+  readonly truncatedIndex?: LogIndex | undefined
 }
 
 /** The state of a region behind everything it was handed before, fixed while it does not apply. */

@@ -18,7 +18,7 @@
  * because entries go on to live in the log cache of the sender.
  */
 import { assert } from '../base/assert.ts'
-import { writeU64LE } from '../base/bytes.ts'
+import { unboxed, writeU64LE } from '../base/bytes.ts'
 import { ByteReader, ByteWriter } from '../base/codec.ts'
 import { PolyraftError } from '../base/errors.ts'
 import type { RegionId } from '../base/ids.ts'
@@ -200,14 +200,15 @@ export function decodeResults(numbers: Float64Array): ApplyResult[] {
   for (let at = 0; at < numbers.length; ) {
     const rejectionsAt = at + RESULT_NUMBERS
     const end = rejectionsAt + numbers[at + 6]! * REJECTION_NUMBERS
+    const truncatedIndex = unboxed(numbers[at + 5]!)
     results.push({
-      regionId: numbers[at]!,
-      appliedIndex: numbers[at + 1]!,
-      appliedTerm: numbers[at + 2]!,
+      regionId: unboxed(numbers[at]!),
+      appliedIndex: unboxed(numbers[at + 1]!),
+      appliedTerm: unboxed(numbers[at + 2]!),
       rejections: readRejections(numbers, rejectionsAt, end),
-      writtenKeys: numbers[at + 3]!,
-      writtenBytes: numbers[at + 4]!,
-      ...(numbers[at + 5]! > 0 && { truncatedIndex: numbers[at + 5]! }),
+      writtenKeys: unboxed(numbers[at + 3]!),
+      writtenBytes: unboxed(numbers[at + 4]!),
+      truncatedIndex: truncatedIndex === 0 ? undefined : truncatedIndex,
     })
     at = end
   }

@@ -45,7 +45,7 @@ export class EntryCache {
   add(region: RegionLog, entry: Entry): void {
     region.pushCached(this.#owned(entry))
     this.#entries++
-    this.#bytes += costOf(entry)
+    this.#bytes += entry.data.length + ENTRY_OVERHEAD_BYTES
   }
 
   /** After the last add() of a write: makes it known to eviction, and evicts. */
@@ -61,17 +61,21 @@ export class EntryCache {
   /** Drops `from` and everything above; call before the index drops them. */
   truncate(region: RegionLog, from: LogIndex): void {
     const keep = Math.max(0, from - region.cachedFirst)
-    while (region.cachedCount > keep) this.#drop(region.popCached())
+    while (region.cachedCount > keep) this.#forget(region.popCached().data.length)
   }
 
   /** Drops persisted entries up to and including `through`. */
   evict(region: RegionLog, through: LogIndex): void {
     const end = Math.min(through, region.persistedIndex)
-    while (region.cachedCount > 0 && region.cachedFirst <= end) this.#drop(region.shiftCached())
+    while (region.cachedCount > 0 && region.cachedFirst <= end) {
+      // The index tells the size: an entry that goes need not come into the processor's caches again.
+      this.#forget(region.index.dataBytes(region.cachedFirst))
+      region.shiftCached()
+    }
   }
 
   clear(region: RegionLog): void {
-    while (region.cachedCount > 0) this.#drop(region.popCached())
+    while (region.cachedCount > 0) this.#forget(region.popCached().data.length)
   }
 
   /** Evicts until the capacity holds or only unpersisted entries would be left to drop. */
@@ -87,9 +91,9 @@ export class EntryCache {
     }
   }
 
-  #drop(entry: Entry): void {
+  #forget(dataBytes: number): void {
     this.#entries--
-    this.#bytes -= costOf(entry)
+    this.#bytes -= dataBytes + ENTRY_OVERHEAD_BYTES
   }
 
   #owned(entry: Entry): Entry {
@@ -137,8 +141,4 @@ export class EntryCache {
 /** Does the region still have anything in memory that a write ending at `last` brought? */
 function isCached(region: RegionLog, last: LogIndex): boolean {
   return region.cachedCount > 0 && region.cachedFirst <= last
-}
-
-function costOf(entry: Entry): number {
-  return entry.data.length + ENTRY_OVERHEAD_BYTES
 }

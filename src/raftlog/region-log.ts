@@ -122,12 +122,10 @@ export class RegionLog {
     return entry
   }
 
-  shiftCached(): Entry {
-    const entry = this.#cached[this.#cachedHead]!
+  shiftCached(): void {
     this.#cached[this.#cachedHead] = PLACEHOLDER
     this.#cachedHead++
     this.#tidy()
-    return entry
   }
 
   /** Lower cached entries leave in amortised constant time. */

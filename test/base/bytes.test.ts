@@ -2,9 +2,11 @@ import { setFlagsFromString } from 'node:v8'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import {
+  compareBytes,
   printableKey,
   readU64BE,
   readU64LE,
+  unboxed,
   wordsToU64,
   writeU64BE,
   writeU64LE,
@@ -38,6 +40,10 @@ describe('u64 gateway', () => {
     expect(isUnboxed(wordsToU64(1, 0))).toBe(false)
     const bytes = Buffer.from([5, 0, 0, 0, 0, 0, 0, 0])
     expect(isUnboxed(readU64LE(bytes, 0))).toBe(true)
+    const numbers = Float64Array.of(7, 0x7fff_ffff, 0x8000_0000, 0.5)
+    expect(isUnboxed(numbers[0]!)).toBe(false)
+    expect([...numbers].map((each) => isUnboxed(unboxed(each)))).toEqual([true, true, false, false])
+    expect([...numbers].map(unboxed)).toEqual([...numbers])
   })
 })
 
@@ -49,6 +55,22 @@ function isUnboxed(value: number): boolean {
   return look(value) as boolean
 }
 let looks = 0
+
+describe('compareBytes', () => {
+  it('orders as the native comparison does, whatever the lengths and wherever they differ', () => {
+    const bytes = fc.uint8Array({ maxLength: 200 })
+    fc.assert(
+      fc.property(bytes, bytes, bytes, (prefix, a, b) => {
+        const [x, y] = [Buffer.concat([prefix, a]), Buffer.concat([prefix, b])]
+        expect(compareBytes(x, y)).toBe(Buffer.compare(x, y))
+        expect(compareBytes(x, prefix)).toBe(Buffer.compare(x, prefix))
+        expect(compareBytes(prefix, x)).toBe(Buffer.compare(prefix, x))
+        expect(compareBytes(x, Buffer.from(x))).toBe(0)
+      }),
+      { numRuns: 500 },
+    )
+  })
+})
 
 describe('byte codec', () => {
   it('reads back what was written', () => {
