@@ -71,13 +71,18 @@ function pids() {
   return JSON.parse(readFileSync(join(dir, 'pids.json'), 'utf8'))
 }
 
-function kill(pid) {
-  counts.kills++
+/** Whoever was killed a moment ago may not have its successor yet. */
+function signal(pid, name) {
   try {
-    process.kill(pid, 'SIGKILL')
+    process.kill(pid, name)
   } catch (error) {
     if (error.code !== 'ESRCH') throw error
   }
+}
+
+function kill(pid) {
+  counts.kills++
+  signal(pid, 'SIGKILL')
 }
 
 async function killEverything() {
@@ -166,13 +171,9 @@ async function killer() {
       kill(pd)
     } else if (dice < 0.85) {
       // Longer than a lease and an election: it comes back and believes that it leads.
-      process.kill(victim.pid, 'SIGSTOP')
+      signal(victim.pid, 'SIGSTOP')
       await sleep(500 + Math.random() * 3000)
-      try {
-        process.kill(victim.pid, 'SIGCONT')
-      } catch (error) {
-        if (error.code !== 'ESRCH') throw error
-      }
+      signal(victim.pid, 'SIGCONT')
     } else {
       await killEverything()
     }
@@ -180,11 +181,12 @@ async function killer() {
 }
 
 let kv
+let loops = []
 try {
   await up()
   // Generous: an outage of all processes lasts some seconds.
   kv = await connect({ pd: `127.0.0.1:${base}`, timeoutMs: 15_000 })
-  const loops = [
+  loops = [
     ...keys.map((key) => writer(kv, key)),
     ...Array.from({ length: Number(flags.readers) }, () => reader(kv)),
   ]
@@ -193,6 +195,9 @@ try {
   await Promise.all(loops)
   for (const key of keys) await check(kv, key)
 } finally {
+  // After a failure, too: with a closed client they would turn for ever.
+  running = false
+  await Promise.all(loops)
   await kv?.close()
   supervisor.kill('SIGTERM')
   await supervisorExit
