@@ -58,5 +58,5 @@ function maybeCampaign(peer: Peer): void {
 }
 
 function isRejected({ rejections }: ApplyResult, index: number): boolean {
-  return rejections.length > 0 && rejections.some((rejection) => rejection.index === index)
+  return rejections.some((rejection) => rejection.index === index)
 }

@@ -67,7 +67,7 @@ export class EntryCache {
   /** Drops persisted entries up to and including `through`. */
   evict(region: RegionLog, through: LogIndex): void {
     const end = Math.min(through, region.persistedIndex)
-    while (region.cachedCount > 0 && region.cachedFirst <= end) {
+    while (isCached(region, end)) {
       // The index tells the size: an entry that goes need not come into the processor's caches again.
       this.#forget(region.index.dataBytes(region.cachedFirst))
       region.shiftCached()

@@ -181,23 +181,23 @@ async function killer() {
 }
 
 let kv
-let loops = []
 try {
   await up()
   // Generous: an outage of all processes lasts some seconds.
   kv = await connect({ pd: `127.0.0.1:${base}`, timeoutMs: 15_000 })
-  loops = [
+  const loops = [
     ...keys.map((key) => writer(kv, key)),
     ...Array.from({ length: Number(flags.readers) }, () => reader(kv)),
   ]
-  await killer()
-  running = false
-  await Promise.all(loops)
+  try {
+    await killer()
+  } finally {
+    // After a failure, too: with a closed client they would turn for ever.
+    running = false
+    await Promise.all(loops)
+  }
   for (const key of keys) await check(kv, key)
 } finally {
-  // After a failure, too: with a closed client they would turn for ever.
-  running = false
-  await Promise.all(loops)
   await kv?.close()
   supervisor.kill('SIGTERM')
   await supervisorExit
