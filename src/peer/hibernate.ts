@@ -18,11 +18,12 @@
  * - An ask is good for one tick of its leader, or until it has something else to say: that wakes those
  *   who agreed.
  * - Who sleeps will hear of the end of the leader's store: what links carry without regions tells.
+ * - No follower is awake for long without its leader: it would miss it, campaign, and win.
  */
 import type { PeerId, StoreId } from '../base/ids.ts'
 import { newMessage } from '../raft/message.ts'
 import { ProgressState } from '../raft/tracker/progress.ts'
-import { MessageType, StateRole } from '../raft/types.ts'
+import { type Message, MessageType, StateRole } from '../raft/types.ts'
 import { type Peer as PeerMeta, PeerRole, peerOnStore } from '../region/region.ts'
 import type { RaftEnvelope } from '../transport/port.ts'
 import { silentMs } from './health.ts'
@@ -121,6 +122,19 @@ export function wake(peer: Peer): void {
   noteAllHeard(peer, ports.clock.monotonicMs())
 }
 
+/**
+ * Wakes whoever has to be awake for this. A store that fell silent may be back: a follower asks the
+ * leader there for a sign of life, which wakes that one too, before it campaigns.
+ */
+export function wakeFor(peer: Peer, signal: PeerSignal): void {
+  if (!peer.hibernation.asleep || !wakes(peer, signal)) return
+  wake(peer)
+  const missing = signal.tag === PeerTag.Silent || signal.tag === PeerTag.Unreachable
+  if (!missing || peer.isLeader || peer.leader === undefined) return
+  const message = messageTo(peer, peer.leader, MessageType.HeartbeatResponse)
+  peer.ports.transport.send(peer.envelopeTo(peer.leader, message))
+}
+
 /** There is something to do: who sleeps wakes up, and who is about to stays awake. */
 export function stir(peer: Peer): void {
   peer.hibernation.agreed = undefined
@@ -128,16 +142,20 @@ export function stir(peer: Peer): void {
 }
 
 /** Whether a sleeping replica has to be awake for this. What makes a ready wakes it in any case. */
-export function wakes(peer: Peer, signal: PeerSignal): boolean {
+function wakes(peer: Peer, signal: PeerSignal): boolean {
   switch (signal.tag) {
     case PeerTag.Raft:
       return signal.envelope.hibernate === undefined
     case PeerTag.Unreachable:
     case PeerTag.Silent:
       return misses(peer, signal.storeId)
-    // Who follows has nothing to give away; awake alone it would miss its sleeping leader.
+    // Only a leader does something with it.
     case PeerTag.TransferAway:
+    case PeerTag.PdOrder:
       return peer.isLeader
+    // All that was handed out is applied, or it would not sleep: this tells of a truncated log.
+    case PeerTag.Applied:
+    case PeerTag.EntriesFetched:
     case PeerTag.HeartbeatPd:
     case PeerTag.RaftLogGc:
       return false
@@ -207,10 +225,14 @@ function others(peer: Peer): PeerMeta[] {
 }
 
 function say(peer: Peer, to: PeerMeta, type: MessageType, ask: number): void {
-  const { self, raft, ports } = peer
+  const message = messageTo(peer, to, type)
+  message.index = peer.raft.lastIndex
+  peer.ports.transport.send({ ...peer.envelopeTo(to, message), hibernate: ask })
+}
+
+function messageTo(peer: Peer, to: PeerMeta, type: MessageType): Message {
   const message = newMessage(type, to.id)
-  message.from = self.id
-  message.term = raft.term
-  message.index = raft.lastIndex
-  ports.transport.send({ ...peer.envelopeTo(to, message), hibernate: ask })
+  message.from = peer.self.id
+  message.term = peer.raft.term
+  return message
 }

@@ -10,7 +10,7 @@ import { RawRequest } from '../protocol/raw.ts'
 import { proposeCompactLog } from './admin/compact-log.ts'
 import { onSignalWhileDestroying } from './destroy.ts'
 import { tickFarewells } from './farewell.ts'
-import { stir, tickHibernation, wake, wakes } from './hibernate.ts'
+import { stir, tickHibernation, wakeFor } from './hibernate.ts'
 import { type PeerMessage, type PeerSignal, PeerTag } from './messages.ts'
 import { onApplied } from './on-applied.ts'
 import { onPdOrder } from './on-order.ts'
@@ -82,7 +82,7 @@ export class PeerHandler {
   }
 
   #onSignal(peer: Peer, signal: PeerSignal): void {
-    if (wakes(peer, signal)) wake(peer)
+    wakeFor(peer, signal)
     switch (signal.tag) {
       case PeerTag.Raft:
         return onRaftMessage(peer, signal.envelope, this.#nowMs)

@@ -130,6 +130,35 @@ describe('what wakes a region', () => {
     expect(world.leader()!.raft.term).toBe(term)
   })
 
+  it('no result of a truncation, which comes late: awake without its leader it would campaign', async () => {
+    const world = await asleep({ config: { raftLogGcThreshold: 5, raftLogReserveMaxTicks: 1 } })
+    const leader = leaderStore(world)
+    const { term } = world.leader()!.raft
+    for (let round = 0; round < 40; round++) {
+      for (let i = 0; i < 6; i++) await world.answered(world.put(leader, `k${i}`, `${round}`))
+      // The log is collected at another moment before or behind falling asleep each time.
+      await world.run(8_000 + round * 70)
+      expect(leaderStore(world)).toBe(leader)
+      expect(world.leader()!.raft.term).toBe(term)
+    }
+    expect(world.store(leader).life!.metrics.compactedEntries).toBeGreaterThan(100)
+  })
+
+  it('a leader whose store was silent for a moment: its followers do not campaign', async () => {
+    const world = await asleep()
+    const leader = leaderStore(world)
+    const { term } = world.leader()!.raft
+    for (const id of followerStores(world)) {
+      world.store(id).life!.router.sendControlForced({ kind: 'silent', storeId: leader })
+    }
+    await world.run(100)
+    expect(sleepers(world)).toEqual([])
+    await world.run(10_000)
+    expect(allAsleep(world)).toBe(true)
+    expect(leaderStore(world)).toBe(leader)
+    expect(world.leader()!.raft.term).toBe(term)
+  })
+
   it('the wish of the leader’s store to lead nothing', async () => {
     const world = await asleep()
     await world.run(5_000)

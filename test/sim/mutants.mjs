@@ -133,8 +133,15 @@ const MUTANTS = [
   [
     'whoever is to give leaderships away wakes, though he has none',
     'peer/hibernate.ts',
-    'return peer.isLeader\n    case',
-    'return true\n    case',
+    'case PeerTag.PdOrder:\n      return peer.isLeader',
+    'case PeerTag.PdOrder:\n      return true',
+  ],
+  ['a late result of apply wakes', 'peer/hibernate.ts', '    case PeerTag.Applied:\n', ''],
+  [
+    'a leader is not asked for a sign of life',
+    'peer/hibernate.ts',
+    '  peer.ports.transport.send(peer.envelopeTo(peer.leader, message))\n',
+    '',
   ],
   [
     'heartbeats leave behind the ask',
