@@ -17,7 +17,7 @@ import { ClusterProcess, freePortBlock } from './cluster-process.ts'
 import { EtcdClient } from './etcd-client.ts'
 import { EtcdCluster, etcdVersion } from './etcd-cluster.ts'
 import { BenchData, type LoadResult, median, type Operation, runLoad } from './load.ts'
-import { processStats } from './process-stats.ts'
+import { cpuSeconds, processStats } from './process-stats.ts'
 import { BenchReport } from './report.ts'
 import { type Scratch, withScratch } from './scratch.ts'
 
@@ -240,10 +240,6 @@ async function sample(system: System, phase: Phase, seconds: number): Promise<Sa
     )
   }
   return { ...result, clientShare: client / (client + server) }
-}
-
-function cpuSeconds(pids: readonly number[]): number {
-  return pids.reduce((sum, pid) => sum + (processStats(pid)?.cpuSeconds ?? 0), 0)
 }
 
 /** What the processes cost while nobody asks for anything. */

@@ -22,3 +22,8 @@ export function processStats(pid: number): ProcessStats | undefined {
     return undefined
   }
 }
+
+/** Of all of them together; those that have ended count as nothing. */
+export function cpuSeconds(pids: readonly number[]): number {
+  return pids.reduce((sum, pid) => sum + (processStats(pid)?.cpuSeconds ?? 0), 0)
+}

@@ -8,7 +8,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { build, type Histogram } from 'hdr-histogram-js'
 import { assert } from '../base/assert.ts'
-import { PolyraftError } from '../base/errors.ts'
 import { MIB } from '../base/limits.ts'
 import { silentLogger } from '../base/logger.ts'
 import { connect } from '../client/connect.ts'
@@ -23,6 +22,7 @@ import { median } from './load.ts'
 import type { BenchReport } from './report.ts'
 import { withScratch } from './scratch.ts'
 import { StoreProcesses } from './store-processes.ts'
+import { type Patience, until } from './until.ts'
 
 const REGIONS = 4
 const BIG_BYTES = 256 * MIB
@@ -122,10 +122,14 @@ async function oneRound(cluster: Cluster, seconds: number): Promise<Round> {
       storeId: removed.storeId,
     })
     const watched = (): Promise<readonly Phase[] | undefined> => snapshotOf(processes, region.id)
-    await until('ordering a new replica', POLL_MS, async () => (await watched()) !== undefined)
+    await until(
+      'ordering a new replica',
+      atMost(POLL_MS),
+      async () => (await watched()) !== undefined,
+    )
     const startMs = performance.now()
     load.begin()
-    await until('the snapshot', WATCH_MS, async () => {
+    await until('the snapshot', atMost(WATCH_MS), async () => {
       const phases = await watched()
       load.phase = PHASES.find((phase) => phases?.includes(phase))
       return phases === undefined && isReplaced(await big(), removed.id)
@@ -135,7 +139,7 @@ async function oneRound(cluster: Cluster, seconds: number): Promise<Round> {
     await sleep(SETTLE_MS)
     load.begin()
     const endMs = performance.now() + Math.max(took, seconds) * 1000
-    await until('the time without', WATCH_MS, async () => {
+    await until('the time without', atMost(WATCH_MS), async () => {
       assert((await watched()) === undefined, 'nothing else moves the region')
       return performance.now() >= endMs
     })
@@ -150,6 +154,10 @@ function isReplaced({ region: { peers } }: RegionInfo, removedId: number): boole
   return voters.length === 3 && peers.every(({ id }) => id !== removedId)
 }
 
+function atMost(everyMs: number): Patience {
+  return { everyMs, msMax: STEP_MS_MAX }
+}
+
 /** What stores do for one of the region just now; undefined without one. */
 async function snapshotOf(
   processes: StoreProcesses,
@@ -160,16 +168,6 @@ async function snapshotOf(
   if (snapshots.length === 0) return undefined
   const phases = snapshots.flatMap(({ progress }) => progress.map(({ phase }) => phase))
   return PHASES.filter((phase) => phases.includes(phase))
-}
-
-async function until(what: string, everyMs: number, met: () => Promise<boolean>): Promise<void> {
-  const endMs = performance.now() + STEP_MS_MAX
-  while (!(await met())) {
-    if (performance.now() > endMs) {
-      throw new PolyraftError('Timeout', `${what} took more than ${STEP_MS_MAX / 1000} s`)
-    }
-    await sleep(everyMs)
-  }
 }
 
 /** Writes that are due at fixed times, whether or not earlier ones were answered. */

@@ -45,6 +45,7 @@ describe('exit codes', () => {
     ['pd --regions x', /--regions <n>.*a whole number/],
     ['bench nothing', /no suite "nothing"; there are .*raftlog.*engine/],
     ['bench cluster 16 4x', /^polyraft: "4x" is no number of regions$/m],
+    ['bench regions nothing', /suite regions has no part "nothing": active, idle/],
     ['bench snapshot nothing', /suite snapshot has no part "nothing": steps, cluster/],
     [
       'bench raftlog append nothing',

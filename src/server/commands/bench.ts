@@ -28,6 +28,7 @@ export const SUITES: Readonly<Record<string, () => Promise<BenchSuite>>> = {
   },
   store: () => import('../../bench/store.ts'),
   cluster: () => import('../../bench/cluster.ts'),
+  regions: () => import('../../bench/regions.ts'),
   snapshot: () => import('../../bench/snapshot.ts'),
 }
 

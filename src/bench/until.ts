@@ -1,0 +1,23 @@
+/** Waiting for what a cluster does by itself. */
+import { setTimeout as sleep } from 'node:timers/promises'
+import { PolyraftError } from '../base/errors.ts'
+
+export interface Patience {
+  readonly everyMs: number
+  readonly msMax: number
+}
+
+/** Asks until the answer is yes; fails when that takes too long. */
+export async function until(
+  what: string,
+  { everyMs, msMax }: Patience,
+  met: () => Promise<boolean>,
+): Promise<void> {
+  const endMs = performance.now() + msMax
+  while (!(await met())) {
+    if (performance.now() > endMs) {
+      throw new PolyraftError('Timeout', `${what} took more than ${msMax / 1000} s`)
+    }
+    await sleep(everyMs)
+  }
+}
