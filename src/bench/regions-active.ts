@@ -68,15 +68,15 @@ export async function runActive(report: BenchReport, seconds: number): Promise<v
 async function start(scratch: Scratch, regions: number): Promise<Cluster> {
   const dir = join(scratch.dir, `${regions}`)
   mkdirSync(dir)
-  const process = new ClusterProcess(dir, await freePortBlock(7), regions)
-  scratch.onEnd(() => process.stop())
-  await process.ready()
-  const kv = await connect({ pd: [process.pd], timeoutMs: 10_000 })
+  const cluster = new ClusterProcess(dir, await freePortBlock(7), regions)
+  scratch.onEnd(() => cluster.stop())
+  await cluster.ready()
+  const kv = await connect({ pd: [cluster.pd], timeoutMs: 10_000 })
   scratch.onEnd(() => kv.close())
-  const { pd, stores } = process.pids
+  const { pd, stores } = cluster.pids
   return {
     regions,
-    pd: process.pd,
+    pd: cluster.pd,
     pids: [pd, ...stores],
     put: (n, done) => kv.putCallback(data.key(n), data.value(n), done),
   }
