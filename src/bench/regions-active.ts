@@ -59,7 +59,7 @@ export async function runActive(report: BenchReport, seconds: number): Promise<v
     for (const regions of REGIONS) clusters.push(await start(scratch, regions))
     await loadAll(clusters, WARM_UP_SECONDS)
     addRows(report, SPREAD, clusters, await takeTurns(clusters, seconds))
-    for (const cluster of clusters) await gatherLeaders(cluster.pd)
+    for (const cluster of clusters) await gatherLeaders(scratch, cluster.pd)
     await loadAll(clusters, SETTLE_SECONDS)
     addRows(report, GATHERED, clusters, await takeTurns(clusters, seconds))
   })
@@ -83,24 +83,19 @@ async function start(scratch: Scratch, regions: number): Promise<Cluster> {
 }
 
 /** All regions get the leader's store of the first one. */
-async function gatherLeaders(endpoint: string): Promise<void> {
-  const pd = await connectPd([endpoint], { logger: silentLogger })
-  const admin = await connectPdAdmin([endpoint], { logger: silentLogger })
-  try {
-    const all = () => pd.scanRegions(EMPTY_BYTES, EMPTY_BYTES, Math.max(...REGIONS))
-    const regions = await all()
-    const storeId = regions[0]!.leader!.storeId
-    for (const { region, leader } of regions) {
-      if (leader?.storeId === storeId) continue
-      await admin.addOperator({ kind: 'transfer-leader', regionId: region.id, storeId })
-    }
-    await until('moving leaders', MOVED, async () =>
-      (await all()).every(({ leader }) => leader?.storeId === storeId),
-    )
-  } finally {
-    await admin.close()
-    await pd.close()
+async function gatherLeaders(scratch: Scratch, endpoint: string): Promise<void> {
+  const pd = await scratch.open(connectPd([endpoint], { logger: silentLogger }))
+  const admin = await scratch.open(connectPdAdmin([endpoint], { logger: silentLogger }))
+  const all = () => pd.scanRegions(EMPTY_BYTES, EMPTY_BYTES, Math.max(...REGIONS))
+  const regions = await all()
+  const storeId = regions[0]!.leader!.storeId
+  for (const { region, leader } of regions) {
+    if (leader?.storeId === storeId) continue
+    await admin.addOperator({ kind: 'transfer-leader', regionId: region.id, storeId })
   }
+  await until('moving leaders', MOVED, async () =>
+    (await all()).every(({ leader }) => leader?.storeId === storeId),
+  )
 }
 
 async function loadAll(clusters: readonly Cluster[], seconds: number): Promise<void> {
