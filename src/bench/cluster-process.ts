@@ -1,14 +1,17 @@
 /** A three-store polyraft as users run it (`polyraft up`), in a child process, for benchmarks. */
 import { type ChildProcess, spawn } from 'node:child_process'
-import { readFileSync } from 'node:fs'
+import { mkdirSync, readFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { builtUrl } from '../base/built-url.ts'
 import { endProcess } from './end-process.ts'
+import type { Scratch } from './scratch.ts'
 
 const STORES = 3
 const READY_MS_MAX = 60_000
+/** Of PD, and two of each store. */
+const PORTS = 1 + 2 * STORES
 
 interface Pids {
   readonly pd: number
@@ -51,6 +54,20 @@ export class ClusterProcess {
   stop(): Promise<void> {
     return endProcess(this.#child)
   }
+}
+
+/** One that serves, in a directory of this name; it ends with the benchmark. */
+export async function startCluster(
+  scratch: Scratch,
+  name: string,
+  regions: number,
+): Promise<ClusterProcess> {
+  const dir = join(scratch.dir, name)
+  mkdirSync(dir)
+  const cluster = new ClusterProcess(dir, await freePortBlock(PORTS), regions)
+  scratch.onEnd(() => cluster.stop())
+  await cluster.ready()
+  return cluster
 }
 
 function ready(child: ChildProcess): Promise<void> {

@@ -12,12 +12,19 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { PolyraftError } from '../base/errors.ts'
 import { connect } from '../client/connect.ts'
-import type { KvClient } from '../client/kv-client.ts'
-import { ClusterProcess, freePortBlock } from './cluster-process.ts'
+import { freePortBlock, startCluster } from './cluster-process.ts'
 import { EtcdClient } from './etcd-client.ts'
 import { EtcdCluster, etcdVersion } from './etcd-cluster.ts'
-import { BenchData, type LoadResult, median, type Operation, runLoad } from './load.ts'
-import { cpuSeconds, processStats } from './process-stats.ts'
+import {
+  BenchData,
+  type LoadResult,
+  median,
+  nameFailures,
+  type Operation,
+  runLoad,
+  summary,
+} from './load.ts'
+import { cpuSeconds, processorShares, residentMiB } from './process-stats.ts'
 import { BenchReport } from './report.ts'
 import { type Scratch, withScratch } from './scratch.ts'
 
@@ -128,25 +135,13 @@ async function startPolyraft(
   regions: number,
   report: BenchReport,
 ): Promise<System> {
-  const dir = join(scratch.dir, 'polyraft')
-  mkdirSync(dir)
-  const cluster = new ClusterProcess(dir, await freePortBlock(7), regions)
-  scratch.onEnd(() => cluster.stop())
-  await cluster.ready()
-  const kv = await connect({ pd: [cluster.pd], timeoutMs: 10_000 })
-  scratch.onEnd(() => kv.close())
+  const cluster = await startCluster(scratch, 'polyraft', regions)
+  const kv = await scratch.open(connect({ pd: [cluster.pd], timeoutMs: 10_000 }))
   const { pd, stores } = cluster.pids
-  const system = { name: 'polyraft', serverPids: [pd, ...stores], ...polyraftOperations(kv) }
+  const system = { name: 'polyraft', serverPids: [pd, ...stores], ...data.operations(kv) }
   reportMemory(system, `at rest, ${regions} region(s)`, report)
   await reportRest(system, regions, report)
   return system
-}
-
-function polyraftOperations(kv: KvClient): { put: Operation; get: Operation } {
-  return {
-    put: (n, done) => kv.putCallback(data.key(n), data.value(n), done),
-    get: (n, done) => kv.getCallback(data.key(n), done),
-  }
 }
 
 async function startEtcd(scratch: Scratch): Promise<System> {
@@ -196,15 +191,12 @@ function reportPhase(
 ): number[] {
   const rates = systems.map(({ name }, s) => {
     const list = samples[s]!
-    const opsPerSec = median(list.map((each) => each.opsPerSec))
+    const { failed, ...figures } = summary(list)
     report.add({
       suite: 'cluster',
       case: `${phase.name}, ${regions} region(s)`,
       system: name,
-      opsPerSec,
-      p50Ms: median(list.map(({ p50Ms }) => p50Ms)),
-      p99Ms: median(list.map(({ p99Ms }) => p99Ms)),
-      n: list.reduce((sum, { operations }) => sum + operations, 0),
+      ...figures,
       config: {
         regions,
         inflight: phase.inflight,
@@ -212,10 +204,10 @@ function reportPhase(
         replicas: 3,
         synced: true,
         clientCpuShare: Number(median(list.map(({ clientShare }) => clientShare)).toFixed(2)),
-        failed: list.reduce((sum, { failed }) => sum + failed, 0),
+        failed,
       },
     })
-    return opsPerSec
+    return figures.opsPerSec
   })
   if (rates.length === 2) {
     const ratio = (rates[0]! / rates[1]!).toFixed(2)
@@ -234,30 +226,22 @@ async function sample(system: System, phase: Phase, seconds: number): Promise<Sa
   })
   const client = cpuSeconds([process.pid]) - clientBefore
   const server = cpuSeconds(system.serverPids) - serverBefore
-  if (result.firstError !== undefined) {
-    process.stderr.write(
-      `${system.name}, ${phase.name}: ${result.failed} operations failed, the first with: ${result.firstError}\n`,
-    )
-  }
+  nameFailures(`${system.name}, ${phase.name}`, result)
   return { ...result, clientShare: client / (client + server) }
 }
 
 /** What the processes cost while nobody asks for anything. */
 async function reportRest(system: System, regions: number, report: BenchReport): Promise<void> {
   await sleep(FALL_ASLEEP_MS)
-  const before = system.serverPids.map((pid) => cpuSeconds([pid]))
-  await sleep(REST_MS)
-  const [pd, ...stores] = system.serverPids.map((pid, i) => {
-    const share = ((cpuSeconds([pid]) - before[i]!) * 1000) / REST_MS
-    return `${(share * 100).toFixed(1)} %`
-  })
+  const shares = await processorShares(system.serverPids, REST_MS)
+  const [pd, ...stores] = shares.map((share) => `${(share * 100).toFixed(1)} %`)
   report.note(
     `processor at rest, ${regions} region(s), of one: PD ${pd}, stores ${stores.join(', ')}`,
   )
 }
 
 function reportMemory(system: System, when: string, report: BenchReport): void {
-  const [pd, ...stores] = system.serverPids.map((pid) => processStats(pid)?.residentMiB ?? 0)
+  const [pd, ...stores] = system.serverPids.map(residentMiB)
   const list = stores.map((mib) => mib.toFixed(0)).join(', ')
   report.note(`resident memory ${when}: PD ${pd!.toFixed(0)} MiB, stores ${list} MiB`)
 }

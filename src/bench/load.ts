@@ -3,6 +3,7 @@
  * the loop drains. Latency is taken per operation; what fails is counted and named, never hidden.
  */
 import { build } from 'hdr-histogram-js'
+import type { KvClient } from '../client/kv-client.ts'
 
 /** Starts one operation; `done` is called once, not from within the call. */
 export type Operation = (n: number, done: (error: Error | undefined) => void) => void
@@ -74,6 +75,24 @@ export function runLoad({ inflight, seconds, operation }: LoadOptions): Promise<
   })
 }
 
+/** What a row tells of several rounds: medians, and counts over all of them. */
+export function summary(results: readonly LoadResult[]) {
+  const of = (figure: (result: LoadResult) => number): number[] => results.map(figure)
+  return {
+    opsPerSec: median(of(({ opsPerSec }) => opsPerSec)),
+    p50Ms: median(of(({ p50Ms }) => p50Ms)),
+    p99Ms: median(of(({ p99Ms }) => p99Ms)),
+    n: sum(of(({ operations }) => operations)),
+    failed: sum(of(({ failed }) => failed)),
+  }
+}
+
+/** Names what failed, if anything did, on stderr. */
+export function nameFailures(what: string, { failed, firstError }: LoadResult): void {
+  if (firstError === undefined) return
+  process.stderr.write(`${what}: ${failed} operations failed, the first with: ${firstError}\n`)
+}
+
 const KEYS = 100_000
 const VALUES = 64
 
@@ -94,6 +113,13 @@ export class BenchData {
 
   value(n: number): Buffer {
     return this.#values[n % VALUES]!
+  }
+
+  operations(kv: KvClient): { readonly put: Operation; readonly get: Operation } {
+    return {
+      put: (n, done) => kv.putCallback(this.key(n), this.value(n), done),
+      get: (n, done) => kv.getCallback(this.key(n), done),
+    }
   }
 }
 
@@ -118,4 +144,8 @@ export function median(values: readonly number[]): number {
   const sorted = [...values].sort((a, b) => a - b)
   const middle = sorted.length >> 1
   return sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2
+}
+
+function sum(values: readonly number[]): number {
+  return values.reduce((total, value) => total + value, 0)
 }

@@ -6,15 +6,21 @@
  * processors. So each is measured twice: with its leaders where PD put them, on all stores, and with
  * all of them on one, as with one region.
  */
-import { mkdirSync } from 'node:fs'
-import { join } from 'node:path'
 import { EMPTY_BYTES } from '../base/bytes.ts'
 import { silentLogger } from '../base/logger.ts'
 import { connect } from '../client/connect.ts'
 import { connectPdAdmin } from '../pd/admin-client.ts'
 import { connectPd } from '../pd/grpc-client.ts'
-import { ClusterProcess, freePortBlock } from './cluster-process.ts'
-import { BenchData, type LoadResult, median, type Operation, runLoad } from './load.ts'
+import { startCluster } from './cluster-process.ts'
+import {
+  BenchData,
+  type LoadResult,
+  median,
+  nameFailures,
+  type Operation,
+  runLoad,
+  summary,
+} from './load.ts'
 import { cpuSeconds } from './process-stats.ts'
 import type { BenchReport } from './report.ts'
 import { type Scratch, withScratch } from './scratch.ts'
@@ -28,7 +34,8 @@ const VALUE_BYTES = 256
 /** As long as V8 compiles a store's code. */
 const WARM_UP_SECONDS = 12
 const SETTLE_SECONDS = 8
-const MOVED = { everyMs: 50, msMax: 30_000 }
+const POLL_MS = 50
+const MOVE_MS_MAX = 30_000
 
 const SPREAD = 'leaders on all stores'
 const GATHERED = 'leaders on one store'
@@ -66,20 +73,10 @@ export async function runActive(report: BenchReport, seconds: number): Promise<v
 }
 
 async function start(scratch: Scratch, regions: number): Promise<Cluster> {
-  const dir = join(scratch.dir, `${regions}`)
-  mkdirSync(dir)
-  const cluster = new ClusterProcess(dir, await freePortBlock(7), regions)
-  scratch.onEnd(() => cluster.stop())
-  await cluster.ready()
-  const kv = await connect({ pd: [cluster.pd], timeoutMs: 10_000 })
-  scratch.onEnd(() => kv.close())
+  const cluster = await startCluster(scratch, `${regions}`, regions)
+  const kv = await scratch.open(connect({ pd: [cluster.pd], timeoutMs: 10_000 }))
   const { pd, stores } = cluster.pids
-  return {
-    regions,
-    pd: cluster.pd,
-    pids: [pd, ...stores],
-    put: (n, done) => kv.putCallback(data.key(n), data.value(n), done),
-  }
+  return { regions, pd: cluster.pd, pids: [pd, ...stores], put: data.operations(kv).put }
 }
 
 /** All regions get the leader's store of the first one. */
@@ -93,7 +90,7 @@ async function gatherLeaders(scratch: Scratch, endpoint: string): Promise<void> 
     if (leader?.storeId === storeId) continue
     await admin.addOperator({ kind: 'transfer-leader', regionId: region.id, storeId })
   }
-  await until('moving leaders', MOVED, async () =>
+  await until('moving leaders', POLL_MS, MOVE_MS_MAX, async () =>
     (await all()).every(({ leader }) => leader?.storeId === storeId),
   )
 }
@@ -111,6 +108,7 @@ async function takeTurns(clusters: readonly Cluster[], seconds: number): Promise
       const pids = [...cluster.pids, process.pid]
       const before = cpuSeconds(pids)
       const result = await runLoad({ inflight: INFLIGHT, seconds, operation: cluster.put })
+      nameFailures(`${cluster.regions} region(s)`, result)
       const cpuMicros = ((cpuSeconds(pids) - before) * 1e6) / result.operations
       first ??= result.opsPerSec
       turns[i]!.push({ ...result, cpuMicros, share: result.opsPerSec / first })
@@ -127,26 +125,24 @@ function addRows(
 ): void {
   const shares: string[] = []
   for (const [i, { regions }] of clusters.entries()) {
-    const of = (figure: (turn: Turn) => number): number => median(turns[i]!.map(figure))
-    const share = of((turn) => turn.share).toFixed(2)
+    const { failed, ...figures } = summary(turns[i]!)
+    const share = median(turns[i]!.map((turn) => turn.share)).toFixed(2)
+    const cpuMicros = median(turns[i]!.map((turn) => turn.cpuMicros))
     shares.push(share)
     report.add({
       suite: 'regions',
       case: `put, ${regions} region(s), ${where}`,
       system: 'polyraft',
-      opsPerSec: of((turn) => turn.opsPerSec),
-      p50Ms: of((turn) => turn.p50Ms),
-      p99Ms: of((turn) => turn.p99Ms),
-      n: turns[i]!.reduce((sum, { operations }) => sum + operations, 0),
+      ...figures,
       config: {
         regions,
         share: Number(share),
-        cpuMicros: Number(of((turn) => turn.cpuMicros).toFixed(1)),
+        cpuMicros: Number(cpuMicros.toFixed(1)),
         inflight: INFLIGHT,
         valueBytes: VALUE_BYTES,
         replicas: 3,
         synced: true,
-        failed: turns[i]!.reduce((sum, { failed }) => sum + failed, 0),
+        failed,
       },
     })
   }

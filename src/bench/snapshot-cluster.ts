@@ -22,7 +22,7 @@ import { median } from './load.ts'
 import type { BenchReport } from './report.ts'
 import { withScratch } from './scratch.ts'
 import { StoreProcesses } from './store-processes.ts'
-import { type Patience, until } from './until.ts'
+import { until } from './until.ts'
 
 const REGIONS = 4
 const BIG_BYTES = 256 * MIB
@@ -68,12 +68,9 @@ export async function runCluster(report: BenchReport, seconds: number): Promise<
     const processes = new StoreProcesses(scratch.dir, await freePortBlock(7))
     scratch.onEnd(() => processes.stop())
     await processes.start(REGIONS)
-    const pd = await connectPd([processes.pd], { logger: silentLogger })
-    scratch.onEnd(() => pd.close())
-    const admin = await connectPdAdmin([processes.pd], { logger: silentLogger })
-    scratch.onEnd(() => admin.close())
-    const kv = await connect({ pd: [processes.pd], timeoutMs: 20_000 })
-    scratch.onEnd(() => kv.close())
+    const pd = await scratch.open(connectPd([processes.pd], { logger: silentLogger }))
+    const admin = await scratch.open(connectPdAdmin([processes.pd], { logger: silentLogger }))
+    const kv = await scratch.open(connect({ pd: [processes.pd], timeoutMs: 20_000 }))
     report.note(`cluster: a region of ${BIG_BYTES / MIB} MiB is filled, then ${ROUNDS} rounds`)
     await fill(kv, BIG_BYTES / BIG_VALUE_BYTES)
     const cluster: Cluster = { processes, pd, admin, kv }
@@ -124,12 +121,13 @@ async function oneRound(cluster: Cluster, seconds: number): Promise<Round> {
     const watched = (): Promise<readonly Phase[] | undefined> => snapshotOf(processes, region.id)
     await until(
       'ordering a new replica',
-      atMost(POLL_MS),
+      POLL_MS,
+      STEP_MS_MAX,
       async () => (await watched()) !== undefined,
     )
     const startMs = performance.now()
     load.begin()
-    await until('the snapshot', atMost(WATCH_MS), async () => {
+    await until('the snapshot', WATCH_MS, STEP_MS_MAX, async () => {
       const phases = await watched()
       load.phase = PHASES.find((phase) => phases?.includes(phase))
       return phases === undefined && isReplaced(await big(), removed.id)
@@ -139,7 +137,7 @@ async function oneRound(cluster: Cluster, seconds: number): Promise<Round> {
     await sleep(SETTLE_MS)
     load.begin()
     const endMs = performance.now() + Math.max(took, seconds) * 1000
-    await until('the time without', atMost(WATCH_MS), async () => {
+    await until('the time without', WATCH_MS, STEP_MS_MAX, async () => {
       assert((await watched()) === undefined, 'nothing else moves the region')
       return performance.now() >= endMs
     })
@@ -152,10 +150,6 @@ async function oneRound(cluster: Cluster, seconds: number): Promise<Round> {
 function isReplaced({ region: { peers } }: RegionInfo, removedId: number): boolean {
   const voters = peers.filter(({ role }) => role === PeerRole.Voter)
   return voters.length === 3 && peers.every(({ id }) => id !== removedId)
-}
-
-function atMost(everyMs: number): Patience {
-  return { everyMs, msMax: STEP_MS_MAX }
 }
 
 /** What stores do for one of the region just now; undefined without one. */

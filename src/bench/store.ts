@@ -7,7 +7,7 @@ import { join } from 'node:path'
 import { ColumnFamily, type SharedKvEngine } from '../engine/port.ts'
 import { openCluster } from '../server/open-cluster.ts'
 import { openBareRocksDb } from './bare-rocksdb.ts'
-import { BenchData, type LoadResult, median, type Operation, runLoad } from './load.ts'
+import { BenchData, type LoadResult, type Operation, runLoad, summary } from './load.ts'
 import { BenchReport } from './report.ts'
 import { withScratch } from './scratch.ts'
 
@@ -34,9 +34,7 @@ export async function run(options: StoreBenchOptions): Promise<void> {
       `one store in this process, client included; ${VALUE_BYTES}-byte values, every write fsynced; ` +
         `${ROUNDS} interleaved rounds of ${seconds} s, medians`,
     )
-    const { kv } = cluster
-    const put: Operation = (n, done) => kv.putCallback(data.key(n), data.value(n), done)
-    const get: Operation = (n, done) => kv.getCallback(data.key(n), done)
+    const { put, get } = data.operations(cluster.kv)
     for (const inflight of INFLIGHTS) await comparePuts(engine, put, inflight, seconds, report)
     for (const inflight of INFLIGHTS) {
       const result = await runLoad({ inflight, seconds, operation: get })
@@ -62,7 +60,7 @@ async function comparePuts(
   const name = `put, ${inflight} in flight`
   addRow(report, name, 'polyraft', ours, { synced: true, replicas: 1 })
   addRow(report, name, 'bare rocksdb', bare, { synced: true, batch: inflight })
-  const share = rate(ours) / rate(bare)
+  const share = summary(ours).opsPerSec / summary(bare).opsPerSec
   report.note(`${name}: the store does ${(share * 100).toFixed(0)} % of bare synced batches`)
 }
 
@@ -93,10 +91,6 @@ async function bareBatches(
   }
 }
 
-function rate(results: readonly LoadResult[]): number {
-  return median(results.map(({ opsPerSec }) => opsPerSec))
-}
-
 function addRow(
   report: BenchReport,
   name: string,
@@ -104,18 +98,12 @@ function addRow(
   results: readonly LoadResult[],
   config: Record<string, unknown>,
 ): void {
+  const { failed, ...figures } = summary(results)
   report.add({
     suite: 'store',
     case: name,
     system,
-    opsPerSec: rate(results),
-    p50Ms: median(results.map(({ p50Ms }) => p50Ms)),
-    p99Ms: median(results.map(({ p99Ms }) => p99Ms)),
-    n: results.reduce((sum, { operations }) => sum + operations, 0),
-    config: {
-      valueBytes: VALUE_BYTES,
-      ...config,
-      failed: results.reduce((sum, { failed }) => sum + failed, 0),
-    },
+    ...figures,
+    config: { valueBytes: VALUE_BYTES, ...config, failed },
   })
 }

@@ -2,15 +2,11 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { PolyraftError } from '../base/errors.ts'
 
-export interface Patience {
-  readonly everyMs: number
-  readonly msMax: number
-}
-
 /** Asks until the answer is yes; fails when that takes too long. */
 export async function until(
   what: string,
-  { everyMs, msMax }: Patience,
+  everyMs: number,
+  msMax: number,
   met: () => Promise<boolean>,
 ): Promise<void> {
   const endMs = performance.now() + msMax

@@ -153,7 +153,7 @@ function wakes(peer: Peer, signal: PeerSignal): boolean {
     case PeerTag.TransferAway:
     case PeerTag.PdOrder:
       return peer.isLeader
-    // All that was handed out is applied, or it would not sleep: this tells of a truncated log.
+    // All it has is applied, and with everybody, or it would not sleep: late, or of a truncated log.
     case PeerTag.Applied:
     case PeerTag.EntriesFetched:
     case PeerTag.HeartbeatPd:
