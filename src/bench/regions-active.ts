@@ -31,8 +31,10 @@ const REGIONS = [1, 3, 16, 64]
 const TURNS = 7
 const INFLIGHT = 256
 const VALUE_BYTES = 256
-/** As long as V8 compiles a store's code. */
-const WARM_UP_SECONDS = 12
+/** As long as V8 compiles a store's code; with many regions it takes longer. */
+const WARM_UP_SECONDS = 20
+/** Regions sleep while other clusters have their turn: what it takes to wake them is not counted. */
+const WAKE_SECONDS = 0.5
 const SETTLE_SECONDS = 8
 const POLL_MS = 50
 const MOVE_MS_MAX = 30_000
@@ -96,7 +98,11 @@ async function gatherLeaders(scratch: Scratch, endpoint: string): Promise<void> 
 }
 
 async function loadAll(clusters: readonly Cluster[], seconds: number): Promise<void> {
-  for (const { put } of clusters) await runLoad({ inflight: INFLIGHT, seconds, operation: put })
+  for (const cluster of clusters) await load(cluster, seconds)
+}
+
+function load({ put }: Cluster, seconds: number): Promise<LoadResult> {
+  return runLoad({ inflight: INFLIGHT, seconds, operation: put })
 }
 
 /** For each cluster its turns. */
@@ -105,9 +111,10 @@ async function takeTurns(clusters: readonly Cluster[], seconds: number): Promise
   for (let turn = 0; turn < TURNS; turn++) {
     let first: number | undefined
     for (const [i, cluster] of clusters.entries()) {
+      await load(cluster, WAKE_SECONDS)
       const pids = [...cluster.pids, process.pid]
       const before = cpuSeconds(pids)
-      const result = await runLoad({ inflight: INFLIGHT, seconds, operation: cluster.put })
+      const result = await load(cluster, seconds)
       nameFailures(`${cluster.regions} region(s)`, result)
       const cpuMicros = ((cpuSeconds(pids) - before) * 1e6) / result.operations
       first ??= result.opsPerSec

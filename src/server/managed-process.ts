@@ -1,7 +1,8 @@
 /**
  * A child process that is kept running: started, watched, started again after a pause when it dies,
- * and stopped. It runs in a process group of its own, so Ctrl-C in a terminal reaches only the
- * supervisor, which stops its children in order.
+ * and stopped. It knows that it is supervised: Ctrl-C in a terminal reaches both, and the supervisor
+ * stops its children in order. It has no session of its own, because Linux shares processors out
+ * between sessions first: a store that compacts would hold up the others for as long as it likes.
  *
  *   stopped ── start() ──▶ running ── died ──▶ waiting ── after RESTART_MS ──▶ running
  *                             │ stop()            │ stop(), or restarts are off
@@ -13,6 +14,7 @@ import { closeSync, fstatSync, mkdirSync, openSync, readFileSync } from 'node:fs
 import { dirname } from 'node:path'
 import { assert } from '../base/assert.ts'
 import { errorMessage } from '../base/errors.ts'
+import { SUPERVISED } from './process-life.ts'
 
 const RESTART_MS = 1000
 /** A graceful stop is bounded by seconds; who takes longer hangs. */
@@ -77,7 +79,7 @@ export class ManagedProcess {
     }
     this.#outputStart = fstatSync(output).size
     const child = spawn(this.spec.command, this.spec.args, {
-      detached: true,
+      env: { ...process.env, [SUPERVISED]: '1' },
       stdio: ['ignore', output, output],
     })
     closeSync(output)

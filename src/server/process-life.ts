@@ -1,13 +1,17 @@
 /**
  * The life of a server process: runs until it is told to stop or breaks, and turns either into an
  * exit code. The first SIGTERM or SIGINT stops gracefully (0), also while the service still starts; a
- * second one stops at once (1).
+ * second one stops at once (1). Under a supervisor, signals of the terminal are for the supervisor
+ * alone, which then sends SIGTERM.
  */
 import { logVerbosity, setLogVerbosity } from '@grpc/grpc-js'
 import { errorMessage, isOperatingError } from '../base/errors.ts'
 import type { Logger } from '../base/logger.ts'
 import { giveHeapRoom } from './heap-room.ts'
 import { reportError } from './report.ts'
+
+/** In the environment of processes that `polyraft up` starts. */
+export const SUPERVISED = 'POLYRAFT_SUPERVISED'
 
 export interface Service {
   close(): Promise<void>
@@ -53,8 +57,11 @@ class ProcessLife {
   listen(): void {
     // It may be a file on a full disk.
     process.stderr.on('error', () => {})
-    for (const signal of ['SIGTERM', 'SIGINT'] as const) {
-      process.on(signal, () => this.#onSignal(signal))
+    process.on('SIGTERM', () => this.#onSignal('SIGTERM'))
+    if (process.env[SUPERVISED] === undefined) {
+      process.on('SIGINT', () => this.#onSignal('SIGINT'))
+    } else {
+      for (const signal of ['SIGINT', 'SIGHUP'] as const) process.on(signal, () => {})
     }
     process.on('uncaughtException', (error) => this.onFatal(error))
     process.on('unhandledRejection', (reason) => {

@@ -1,7 +1,8 @@
 /** `polyraft up` as a user has it: real processes, real ports, real directories. */
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { readFileSync, rmSync } from 'node:fs'
+import { readdirSync, readFileSync, rmSync } from 'node:fs'
+import { getPriority } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { expect, onTestFinished, test } from 'vitest'
@@ -18,7 +19,10 @@ class Up {
   constructor(dir: string, ...args: string[]) {
     const main = fileURLToPath(builtUrl('server/main.js'))
     const ports = ['--pd-port', '0', '--store-port', '0', '--status-port', '0']
-    this.child = spawn(process.execPath, [main, 'up', '--dir', dir, ...ports, ...args])
+    // It leads a process group of its own, as under a shell.
+    this.child = spawn(process.execPath, [main, 'up', '--dir', dir, ...ports, ...args], {
+      detached: true,
+    })
     this.child.stdout!.on('data', (text) => {
       this.stdout += text
       this.#wake()
@@ -54,6 +58,14 @@ function readPids(dir: string): Pids {
 function allPids(dir: string): number[] {
   const { pd, stores } = readPids(dir)
   return [pd, ...stores.map((store) => store.pid)].filter((pid) => pid !== 0)
+}
+
+/** Names and priorities of RocksDB's threads. */
+function nicesOf(pid: number): string[] {
+  return readdirSync(`/proc/${pid}/task`).flatMap((id) => {
+    const name = readFileSync(`/proc/${pid}/task/${id}/comm`, 'utf8').trimEnd()
+    return name.startsWith('rocksdb') ? [`${name} ${getPriority(Number(id))}`] : []
+  })
 }
 
 function isAlive(pid: number): boolean {
@@ -101,6 +113,11 @@ test('starts, restarts what dies, stops, and resumes', async () => {
     expect(await statusOf(store.status)).toMatchObject({ storeId: store.id, regionCount: 4 })
   }
 
+  if (process.platform === 'linux') {
+    const nices = [...new Set(nicesOf(before.stores[0]!.pid))].sort()
+    expect(nices).toEqual(['rocksdb:high 5', 'rocksdb:low 10'])
+  }
+
   const victim = before.stores[1]!
   process.kill(victim.pid, 'SIGKILL')
   await up.until(/store 2 \(pid \d+\) died of signal SIGKILL; starting it again/)
@@ -122,6 +139,24 @@ test('starts, restarts what dies, stops, and resumes', async () => {
   expect(await again.stop('SIGINT')).toBe(0)
   expect(allPids(dir).filter(isAlive)).toEqual([])
 })
+
+test.each(['SIGINT', 'SIGHUP'] as const)(
+  '%s of a terminal reaches all of them, and stops them in order',
+  async (signal) => {
+    const dir = join(temporaryDirectory(), 'data')
+    const up = new Up(dir, '--stores', '1')
+    await up.until(/^ready/m)
+    const pids = allPids(dir)
+    const { dir: store } = readPids(dir).stores[0]!
+    const exit = once(up.child, 'exit')
+    process.kill(-up.child.pid!, signal)
+    expect(await exit).toEqual([0, null])
+    expect(pids.filter(isAlive)).toEqual([])
+    expect(up.stdout).not.toContain('died')
+    const stops = readFileSync(join(store, 'server.log'), 'utf8').match(/"signal":"\w+"/g)
+    expect(stops).toEqual(['"signal":"SIGTERM"'])
+  },
+)
 
 test('a store that lost its directory says what to do, and comes back as a new one', async () => {
   const dir = join(temporaryDirectory(), 'data')
