@@ -6,6 +6,7 @@
  * - A segment is complete and fsynced before its successor exists.
  * - A segment's header and name, and the mark that it exists, are fsynced before its first block is
  *   written.
+ * - What a spare held before is never taken for blocks of the segment that it becomes.
  * - After an error the writer is broken: what the disk holds is not known, so it does nothing more.
  */
 import { join } from 'node:path'
@@ -17,6 +18,7 @@ import {
   blockNumberAt,
   encodeSegmentHeader,
   FORMAT_VERSION,
+  parseSegmentName,
   SEGMENT_HEADER_BYTES,
   segmentName,
   stampBlock,
@@ -147,7 +149,7 @@ export class StreamWriter {
     this.#durable = firstBlock - 1
     const { directory, stream, run } = this.#at
     const path = join(directory, segmentName(stream, id))
-    const spare = this.#spares.shift()
+    const spare = this.#takeSpare(id)
     const sparePath = spare === undefined ? undefined : join(directory, spare)
     const file =
       sparePath === undefined
@@ -163,6 +165,15 @@ export class StreamWriter {
     this.#segmentId = id
     this.#end = SEGMENT_HEADER_BYTES
     this.#filled = file.size()
+  }
+
+  /**
+   * A block's checksum holds its segment's id, but no stream or run: what a spare held verifies where
+   * the new segment has the same id, as that of another stream may. A power loss would bring it back.
+   */
+  #takeSpare(id: number): string | undefined {
+    const at = this.#spares.findIndex((name) => formerId(name) !== id)
+    return at < 0 ? undefined : this.#spares.splice(at, 1)[0]
   }
 
   /** Cuts off what is behind the last block, so that a complete segment ends with its last block. */
@@ -184,7 +195,14 @@ export class StreamWriter {
   }
 }
 
+const SPARE_PREFIX = 'spare-'
+
 /** Never mistaken for a segment. */
 function spareName(stream: number, segment: string): string {
-  return `spare-${stream}-${segment}`
+  return `${SPARE_PREFIX}${stream}-${segment}`
+}
+
+/** Of the segment that a spare was. */
+function formerId(spare: string): number | undefined {
+  return parseSegmentName(spare.slice(spare.indexOf('-', SPARE_PREFIX.length) + 1))?.id
 }
