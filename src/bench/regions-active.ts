@@ -101,8 +101,10 @@ async function loadAll(clusters: readonly Cluster[], seconds: number): Promise<v
   for (const cluster of clusters) await load(cluster, seconds)
 }
 
-function load({ put }: Cluster, seconds: number): Promise<LoadResult> {
-  return runLoad({ inflight: INFLIGHT, seconds, operation: put })
+async function load({ regions, put }: Cluster, seconds: number): Promise<LoadResult> {
+  const result = await runLoad({ inflight: INFLIGHT, seconds, operation: put })
+  nameFailures(`${regions} region(s)`, result)
+  return result
 }
 
 /** For each cluster its turns. */
@@ -115,7 +117,6 @@ async function takeTurns(clusters: readonly Cluster[], seconds: number): Promise
       const pids = [...cluster.pids, process.pid]
       const before = cpuSeconds(pids)
       const result = await load(cluster, seconds)
-      nameFailures(`${cluster.regions} region(s)`, result)
       const cpuMicros = ((cpuSeconds(pids) - before) * 1e6) / result.operations
       first ??= result.opsPerSec
       turns[i]!.push({ ...result, cpuMicros, share: result.opsPerSec / first })

@@ -1,7 +1,6 @@
 /**
- * Threads of this process that take what others leave of the processors: those that a native library
- * runs in the background, which cannot be told otherwise. Linux alone knows threads by name and gives
- * each a priority of its own; elsewhere nothing happens.
+ * Threads of this process that take what others leave of the processors. Linux alone gives each thread
+ * a priority of its own; elsewhere nothing happens.
  */
 import { readdirSync, readFileSync } from 'node:fs'
 import { setPriority } from 'node:os'
@@ -10,7 +9,16 @@ import type { Logger } from '../base/logger.ts'
 
 const THREADS_DIR = '/proc/self/task'
 
-/** By name, how nice each is to others, 0 to 19. Answers how many there are. */
+/** How nice it is to others, 0 to 19. */
+export function lowerThisThread(nice: number): void {
+  // To Linux "this process" is this thread; elsewhere it would be the whole process.
+  if (process.platform === 'linux') setPriority(0, nice)
+}
+
+/**
+ * Those that a native library runs in the background, which cannot be told otherwise: by name, how
+ * nice each is. Answers how many there are.
+ */
 export function lowerThreads(nices: Readonly<Record<string, number>>, logger: Logger): number {
   if (process.platform !== 'linux') return 0
   try {

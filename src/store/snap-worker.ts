@@ -5,12 +5,12 @@
  * INVARIANT: on 'close' an ingestion stops between two batches; then the engine is detached, and the
  * thread ends by itself.
  */
-import { setPriority } from 'node:os'
 import { parentPort, workerData } from 'node:worker_threads'
 import { assert } from '../base/assert.ts'
 import { errorMessage, systemErrorCode } from '../base/errors.ts'
 import { attachRocksDb } from '../engine/rocksdb-engine.ts'
 import { nodeFileSystem } from '../env/node-fs.ts'
+import { lowerThisThread } from '../env/thread-priority.ts'
 import { machineRateLimit } from './machine-rate.ts'
 import { type SnapAnswer, type SnapRequest, SnapTasks } from './snap-tasks.ts'
 
@@ -29,7 +29,7 @@ export interface SnapReply {
   readonly error: { readonly code: string; readonly message: string } | undefined
 }
 
-/** A third of the share of other threads, where there is too much to do. */
+/** Snapshots take what requests leave: a third of other threads' share, where there is too much to do. */
 const NICE = 5
 
 /** RocksDB's own threads write out and compact what was installed: as much work again. */
@@ -38,7 +38,7 @@ const INSTALL_WORK_FACTOR = 2
 const port = parentPort
 assert(port !== null, 'the snapshot worker runs in a thread')
 const { engineHandle, dir, bytesPerSec } = workerData as SnapWorkerData
-giveWay()
+lowerThisThread(NICE)
 const engine = await attachRocksDb(engineHandle)
 const rate = machineRateLimit(bytesPerSec, INSTALL_WORK_FACTOR)
 const tasks = new SnapTasks({
@@ -99,12 +99,4 @@ function failed(id: number): (error: unknown) => void {
 function maybeFinish(): void {
   if (!closing || !tasks.idle) return
   void engine.close().then(() => port?.close())
-}
-
-/**
- * Snapshots take what requests leave of the processors. Linux counts "this process" as this thread;
- * elsewhere it would be the whole process.
- */
-function giveWay(): void {
-  if (process.platform === 'linux') setPriority(0, NICE)
 }
