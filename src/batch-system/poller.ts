@@ -8,7 +8,7 @@
  *
  * INVARIANTS
  * - An FSM waits at most once, in the queue or in the batch (mailbox.queued says so).
- * - While anything is queued exactly one round is requested of the scheduler.
+ * - At most one round is requested of the scheduler; while anything is queued, one is.
  * - Rounds never nest. After a handler threw there is no further round.
  */
 import { assert } from '../base/assert.ts'
@@ -38,6 +38,7 @@ export class Poller<F extends Fsm<unknown>, C extends Fsm<unknown>> implements N
   readonly #batch: F[] = []
   readonly #run: () => void
   #requested = false
+  #oneMore = false
   #running = false
   #stopped = false
 
@@ -73,6 +74,12 @@ export class Poller<F extends Fsm<unknown>, C extends Fsm<unknown>> implements N
     this.#request()
   }
 
+  /** Another round, though nothing is queued: whoever begins it brings messages. */
+  requestRound(): void {
+    if (this.#running) this.#oneMore = true
+    else this.#request()
+  }
+
   /** No round runs any more; one that is running ends as usual. */
   stop(): void {
     this.#stopped = true
@@ -96,7 +103,8 @@ export class Poller<F extends Fsm<unknown>, C extends Fsm<unknown>> implements N
       if (!finished) this.stop()
     }
     const more = this.#hasWork()
-    if (more) this.#request()
+    if (more || this.#oneMore) this.#request()
+    this.#oneMore = false
     return more
   }
 

@@ -113,10 +113,11 @@ export class Store implements StoreService {
       later: machineLater,
       load: new ThreadLoad(options.clock),
       deliver: (request) => this.#deliverRequest(request),
+      requestRound: () => this.#poller.requestRound(),
     })
     const { poller, router } = openStorePoller(
       config,
-      { schedule: (run) => scheduler.schedule(() => this.#guard(run)) },
+      { schedule: (run) => scheduler.schedule(() => this.#runRound(run)) },
       () => this.#parts!.handler,
     )
     this.#poller = poller
@@ -348,8 +349,9 @@ export class Store implements StoreService {
     request.sink.respond(request, regionErrorResponse(error))
   }
 
-  #guard(run: () => void): void {
+  #runRound(run: () => void): void {
     try {
+      this.#gate.onRound()
       run()
     } catch (error) {
       this.#fail(error instanceof Error ? error : new Error(String(error)))

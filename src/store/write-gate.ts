@@ -6,7 +6,13 @@
  * as anything is there are small and many, and what they cost makes everything else wait. So writes
  * are gathered here until most of those that are under way would go at once:
  *
- *   add ─▶ [ waiting … ] ── enough of them, or another store's wave arrives, or time is up ──▶ deliver
+ *   add ─▶ [ waiting … ] ── a round begins with enough of them, or after another store's wave came;
+ *                           or time is up ──▶ deliver
+ *
+ * That is asked when a round begins, not with each write: what one message of a client brought, and
+ * what the same turn of the event loop brought besides, is all there then. A wave that left with the
+ * last write it needed would leave the rest of that message behind, to wait for writes that do not
+ * come, because their clients wait for these.
  *
  * Stores that lead are each other's followers, too. Joining the waves of others keeps them in step
  * without a word between them: their appends, ours and what answers them then share rounds, frames
@@ -23,7 +29,7 @@ import type { LoadShares } from '../env/thread-load.ts'
 import type { RawRequest } from '../protocol/raw.ts'
 
 /** Of the writes that were lately under way at once, so many are a wave … */
-const WAVE_SHARE = 0.8
+const WAVE_SHARE = 0.7
 /** … and so many of those that are under way now are enough to join another store's. */
 const JOIN_SHARE = 0.4
 /** Fewer writes under way are no waves. */
@@ -52,6 +58,8 @@ export interface WriteGateOptions {
   readonly load: { look(): LoadShares }
   /** Gives it to its region. */
   readonly deliver: (request: RawRequest) => void
+  /** Asks for a round, so for onRound(), though no region has anything to do. */
+  readonly requestRound: () => void
 }
 
 export class WriteGate {
@@ -76,6 +84,8 @@ export class WriteGate {
   #hadWrites = false
   #hadCompany = false
   #short = false
+  /** Since the last round. */
+  #companyCame = false
   // Metrics
   #waves = 0
   #wavesJoined = 0
@@ -95,8 +105,22 @@ export class WriteGate {
     }
     this.#waiting.push(request)
     this.#peak = Math.max(this.#peak, this.#underWay)
-    if (this.#peak < GATHERED_MIN || this.#waiting.length >= this.#peak * WAVE_SHARE) this.#leave()
+    if (this.#isWave) this.#options.requestRound()
     else this.#cancelWait ??= this.#options.later(this.#waitMs, () => this.#leaveLate())
+  }
+
+  /** A round of the poller begins: what leaves now has its part in it. */
+  onRound(): void {
+    const companyCame = this.#companyCame
+    this.#companyCame = false
+    const waiting = this.#waiting.length
+    if (waiting === 0) return
+    if (this.#isWave) {
+      this.#leave()
+    } else if (companyCame && waiting >= this.#underWay * JOIN_SHARE) {
+      this.#wavesJoined++
+      this.#leave()
+    }
   }
 
   /** A write that was delivered is answered. */
@@ -107,13 +131,10 @@ export class WriteGate {
     if (this.#out <= this.#mostDone) this.#onMostDone()
   }
 
-  /** Leaders of another store have sent entries. */
+  /** Leaders of another store have sent entries, which have a round follow. */
   onCompany(): void {
     this.#hadCompany = true
-    const waiting = this.#waiting.length
-    if (waiting === 0 || waiting < this.#underWay * JOIN_SHARE) return
-    this.#wavesJoined++
-    this.#leave()
+    this.#companyCame = true
   }
 
   /** To be called a few times a second: decides whether writes are gathered from now on. */
@@ -168,6 +189,10 @@ export class WriteGate {
     this.#mostDone = -1
     const tookMs = this.#options.clock.monotonicMs() - this.#leftMs
     this.#waveMs += (tookMs - this.#waveMs) * WAVE_MS_GAIN
+  }
+
+  get #isWave(): boolean {
+    return this.#peak < GATHERED_MIN || this.#waiting.length >= this.#peak * WAVE_SHARE
   }
 
   get #waitMs(): number {

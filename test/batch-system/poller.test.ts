@@ -123,6 +123,20 @@ describe('Poller', () => {
     expect(handler.log.filter((line) => line === 'begin')).toHaveLength(4)
   })
 
+  it('has a round begin for who asks for one, also from within a round, and once only', () => {
+    poller.requestRound()
+    poller.requestRound()
+    expect(scheduler.runs).toHaveLength(1)
+    router.send(1, 'came before it began')
+    expect(scheduler.runs).toHaveLength(1)
+    handler.onMessage = () => poller.requestRound()
+    scheduler.runOne()
+    expect(handler.take()).toEqual(['begin', 'f1: came before it began', 'light 1', 'end'])
+    expect(scheduler.runs).toHaveLength(1)
+    expect(scheduler.runAll()).toBe(1)
+    expect(handler.take()).toEqual([])
+  })
+
   it('leaves an FSM that is woken during a round for the next one', () => {
     handler.onMessage = (from, message) => {
       if (message === 'self') router.send(from.id, 'later')

@@ -60,24 +60,34 @@ function open(load: LoadShares = SHORT) {
       },
     },
     deliver: (request) => void delivered.push(request.token),
+    requestRound: () => {
+      roundRequested = true
+    },
   })
+  let roundRequested = false
   let token = 0
-  const add = (count: number): void => {
-    for (let i = 0; i < count; i++) {
+  /** What one turn of the event loop brings, and its round, if anybody wants one. */
+  const turn = (writes: number, company = false): void => {
+    for (let i = 0; i < writes; i++) {
       gate.add(new RawRequest(RawKind.Put, { respond: () => {} }, token++))
     }
+    if (company) gate.onCompany()
+    if (roundRequested || company) gate.onRound()
+    roundRequested = false
   }
+  const add = (count: number): void => turn(count)
+  const company = (): void => turn(0, true)
   const answer = (count: number): void => {
     for (let i = 0; i < count; i++) gate.answered()
   }
-  return { gate, timers, state, delivered, add, answer }
+  return { gate, timers, state, delivered, turn, add, company, answer }
 }
 
 /** Gathering, with `underWay` writes delivered that nobody has answered. */
 function openGathering(underWay: number) {
   const all = open()
   all.add(1)
-  all.gate.onCompany()
+  all.company()
   all.gate.look()
   all.add(underWay)
   all.timers.advance(10)
@@ -89,10 +99,10 @@ function openGathering(underWay: number) {
 
 describe('when nothing is gathered', () => {
   it('lets writes through as they come while processors are idle', () => {
-    const { gate, delivered, add, timers } = open(IDLE)
+    const { gate, delivered, add, timers, company } = open(IDLE)
     for (let i = 0; i < 3; i++) {
       add(20)
-      gate.onCompany()
+      company()
       gate.look()
     }
     expect(delivered).toEqual(Array.from({ length: 60 }, (_, i) => i))
@@ -109,9 +119,9 @@ describe('when nothing is gathered', () => {
   })
 
   it('lets writes through that are too few for a wave', () => {
-    const { gate, delivered, add, answer, timers } = open()
+    const { gate, delivered, add, answer, timers, company } = open()
     add(1)
-    gate.onCompany()
+    company()
     gate.look()
     expect(gate.stats().gathers_writes).toBe(1)
     answer(1)
@@ -124,11 +134,11 @@ describe('when nothing is gathered', () => {
   })
 
   it('does not ask for the load at rest, and ends gathering there', () => {
-    const { gate, state, add } = open()
+    const { gate, state, add, company } = open()
     for (let i = 0; i < 10; i++) gate.look()
     expect(state.looks).toBe(0)
     add(1)
-    gate.onCompany()
+    company()
     gate.look()
     expect(gate.stats().gathers_writes).toBe(1)
     gate.look()
@@ -138,15 +148,25 @@ describe('when nothing is gathered', () => {
 })
 
 describe('gathering', () => {
-  it('waits until four fifths of what is under way would go at once', () => {
-    // Twenty-five were under way at once.
-    const { delivered, add, answer, timers } = openGathering(24)
-    answer(24)
-    add(19)
+  it('waits until seven tenths of what is under way would go at once', () => {
+    // Thirty were under way at once.
+    const { delivered, add, answer, timers } = openGathering(29)
+    answer(29)
+    add(20)
     expect(delivered).toHaveLength(0)
     add(1)
-    expect(delivered).toHaveLength(20)
+    expect(delivered).toHaveLength(21)
     expect(timers.count).toBe(0)
+  })
+
+  it('takes all that came in the turn, not just enough', () => {
+    const { gate, delivered, add, answer, timers } = openGathering(24)
+    answer(24)
+    add(5)
+    add(19)
+    expect(delivered).toHaveLength(24)
+    expect(timers.count).toBe(0)
+    expect(gate.stats().write_waves_late).toBe(0)
   })
 
   it('keeps the order of arrival', () => {
@@ -164,24 +184,24 @@ describe('gathering', () => {
     expect(delivered).toHaveLength(0)
     timers.advance(1)
     expect(delivered).toHaveLength(2)
-    expect(gate.stats().write_waves_late).toBe(2)
+    expect(gate.stats().write_waves_late).toBe(1)
     timers.advance(100)
     expect(timers.count).toBe(0)
   })
 
   it('waits twice as long as waves take, within bounds', () => {
     const waitOf = (waveMs: number): number => {
-      const { gate, delivered, add, answer, timers } = openGathering(20)
+      const { gate, delivered, add, answer, timers, company } = openGathering(20)
       for (let i = 0; i < 60; i++) {
         add(14)
-        gate.onCompany()
+        company()
         expect(delivered).toHaveLength((i + 1) * 14)
         timers.advance(waveMs)
         answer(14)
       }
       const startMs = timers.nowMs
       add(1)
-      while (gate.stats().write_waves_late === 1) timers.advance(0.25)
+      while (gate.stats().write_waves_late === 0) timers.advance(0.25)
       return timers.nowMs - startMs
     }
     expect(waitOf(1)).toBeCloseTo(3, 0)
@@ -190,15 +210,27 @@ describe('gathering', () => {
   })
 
   it("joins another store's wave with two fifths of what is under way", () => {
-    const { gate, delivered, add, answer } = openGathering(20)
-    gate.onCompany()
+    const { gate, delivered, add, answer, company } = openGathering(20)
+    company()
     answer(8)
     add(7)
-    gate.onCompany()
+    company()
     expect(delivered).toHaveLength(0)
     add(1)
-    gate.onCompany()
+    company()
     expect(delivered).toHaveLength(8)
+    expect(gate.stats().write_waves_joined).toBe(1)
+  })
+
+  it("joins with what comes in the same turn after another store's wave, and not with what comes later", () => {
+    const { gate, delivered, answer, company, turn } = openGathering(20)
+    answer(8)
+    company()
+    turn(8)
+    expect(delivered).toHaveLength(0)
+    answer(1)
+    turn(1, true)
+    expect(delivered).toHaveLength(9)
     expect(gate.stats().write_waves_joined).toBe(1)
   })
 
@@ -210,7 +242,7 @@ describe('gathering', () => {
     for (; rounds < 100; rounds++) {
       const late = gate.stats().write_waves_late!
       add(10)
-      timers.advance(10)
+      timers.advance(30)
       answer(10)
       if (gate.stats().write_waves_late === late) break
     }
@@ -220,7 +252,7 @@ describe('gathering', () => {
   })
 
   it('does not wait for writes that nobody answers', () => {
-    const { gate, delivered, add, answer, timers } = openGathering(50)
+    const { gate, delivered, add, answer, timers, company } = openGathering(50)
     // Twenty more come and go at a time; the fifty stay.
     const atOnce: number[] = []
     for (let round = 0; round < 40; round++) {
@@ -230,20 +262,20 @@ describe('gathering', () => {
       timers.advance(10)
       answer(20)
       if (round % 10 === 9) {
-        gate.onCompany()
+        company()
         gate.look()
       }
     }
     expect(atOnce.slice(0, 10)).toEqual(new Array(10).fill(0))
-    expect(atOnce.slice(30)).toEqual(new Array(10).fill(16))
+    expect(atOnce.slice(30)).toEqual(new Array(10).fill(20))
   })
 
   it('goes on until processors are idle again, not at the first relief', () => {
-    const { gate, state, add } = open()
+    const { gate, state, add, company } = open()
     const look = (load: LoadShares): number => {
       state.load = load
       add(1)
-      gate.onCompany()
+      company()
       gate.look()
       return gate.stats().gathers_writes!
     }
@@ -263,7 +295,7 @@ describe('gathering', () => {
     const ended = openGathering(20)
     ended.add(3)
     ended.state.load = IDLE
-    ended.gate.onCompany()
+    ended.company()
     ended.gate.look()
     expect(ended.delivered).toHaveLength(3)
     const closed = openGathering(20)
@@ -271,7 +303,7 @@ describe('gathering', () => {
     closed.gate.close()
     expect(closed.delivered).toHaveLength(3)
     closed.add(1)
-    closed.gate.onCompany()
+    closed.company()
     closed.gate.look()
     closed.add(1)
     expect(closed.delivered).toHaveLength(5)
@@ -296,7 +328,7 @@ function runStores(clients: number, seconds: number, hasCompany: boolean) {
         timers.later(0.3, () => {
           if (timers.nowMs > 500) waves.push(delivered)
           delivered = 0
-          if (hasCompany) for (const gate of gates) if (gate !== gates[store]) gate.onCompany()
+          if (hasCompany) tellOthers(store)
         })
       }
       timers.later(4 + random.below(1000) / 1000, () => {
@@ -304,9 +336,17 @@ function runStores(clients: number, seconds: number, hasCompany: boolean) {
         put()
       })
     }
-    gates.push(
-      new WriteGate({ clock: timers, later: timers.later, load: { look: () => SHORT }, deliver }),
-    )
+    // What comes within a tenth of a millisecond comes in one turn.
+    const requestRound = (): void => void timers.later(0.1, () => gates[store]!.onRound())
+    const load = { look: () => SHORT }
+    gates.push(new WriteGate({ clock: timers, later: timers.later, load, deliver, requestRound }))
+  }
+  const tellOthers = (store: number): void => {
+    for (const gate of gates) {
+      if (gate === gates[store]) continue
+      gate.onCompany()
+      gate.onRound()
+    }
   }
   const put = (): void => {
     const store = random.below(3)
