@@ -2,7 +2,9 @@
  * Suite `cluster`: three store processes and PD on this machine, beside a three-member etcd where it
  * is installed, interleaved in one run: 256-byte values, 256 operations in flight (puts with 1024, too,
  * and one after another: that is latency), three replicas, every write fsynced by a quorum before it is
- * acknowledged, reads linearizable.
+ * acknowledged, reads linearizable. Larger values come last, because what they leave to compact would
+ * be in the way of everything else; for the same reason nobody's turn with them begins before the
+ * system that was at it last has calmed down.
  *
  * Every system first runs for a while, because V8 compiles a store's code meanwhile, and a store is up
  * for days. What it did in the first FIRST_SECONDS is a row of its own.
@@ -27,6 +29,7 @@ import {
 import { cpuSeconds, processorShares, residentMiB } from './process-stats.ts'
 import { BenchReport } from './report.ts'
 import { type Scratch, withScratch } from './scratch.ts'
+import { until } from './until.ts'
 
 export interface ClusterBenchOptions {
   readonly json: boolean
@@ -34,7 +37,8 @@ export interface ClusterBenchOptions {
   readonly args: readonly string[]
 }
 
-const VALUE_BYTES = 256
+const SMALL = new BenchData(256)
+const LARGE = new BenchData(4096)
 const INFLIGHT = 256
 const INFLIGHT_MANY = 1024
 const FIRST_SECONDS = 10
@@ -45,32 +49,38 @@ const DEFAULT_SECONDS = 4
 /** Regions without work hibernate after an election time-out or two. */
 const FALL_ASLEEP_MS = 4_000
 const REST_MS = 4_000
+/** Compacts nothing any more: of one processor, all its processes together. */
+const CALM_SHARE = 0.2
+const CALM_LOOK_MS = 250
+const CALM_MS_MAX = 60_000
 const DEFAULT_REGIONS = [1, 16, 64]
 
 interface Phase {
   readonly name: string
   readonly operation: 'put' | 'get'
   readonly inflight: number
+  readonly data: BenchData
 }
 
 const FIRST: Phase = {
   name: `put, first ${FIRST_SECONDS} s after the start`,
   operation: 'put',
   inflight: INFLIGHT,
+  data: SMALL,
 }
-const PUT: Phase = { name: 'put', operation: 'put', inflight: INFLIGHT }
+const PUT: Phase = { ...FIRST, name: 'put' }
 const PHASES: readonly Phase[] = [
   PUT,
-  { name: 'get', operation: 'get', inflight: INFLIGHT },
-  { name: `put, ${INFLIGHT_MANY} in flight`, operation: 'put', inflight: INFLIGHT_MANY },
-  { name: 'put, one after another', operation: 'put', inflight: 1 },
+  { ...PUT, name: 'get', operation: 'get' },
+  { ...PUT, name: `put, ${INFLIGHT_MANY} in flight`, inflight: INFLIGHT_MANY },
+  { ...PUT, name: 'put, one after another', inflight: 1 },
 ]
+const PUT_LARGE: Phase = { ...PUT, name: `put of ${LARGE.valueBytes} bytes`, data: LARGE }
 
 interface System {
   readonly name: string
   readonly serverPids: readonly number[]
-  readonly put: Operation
-  readonly get: Operation
+  readonly operations: (data: BenchData) => { readonly put: Operation; readonly get: Operation }
 }
 
 interface Sample extends LoadResult {
@@ -78,15 +88,13 @@ interface Sample extends LoadResult {
   readonly clientShare: number
 }
 
-const data = new BenchData(VALUE_BYTES)
-
 export async function run(options: ClusterBenchOptions): Promise<void> {
   const report = new BenchReport(options.json)
   const seconds = options.seconds ?? DEFAULT_SECONDS
   const regions = options.args.length > 0 ? options.args.map(regionCount) : DEFAULT_REGIONS
   const etcd = etcdVersion()
   report.note(
-    `${INFLIGHT} in flight, ${VALUE_BYTES}-byte values, 3 replicas, fsync before every acknowledgement; ` +
+    `${INFLIGHT} in flight, ${SMALL.valueBytes}-byte values, 3 replicas, fsync before every acknowledgement; ` +
       `warmed up for ${WARM_UP_SECONDS} s, then ${ROUNDS} interleaved rounds of ${seconds} s each, medians; ` +
       (etcd === undefined ? 'etcd is not installed, so there is no comparison' : `etcd ${etcd}`),
   )
@@ -140,7 +148,11 @@ async function startPolyraft(
   const cluster = await startCluster(scratch, 'polyraft', regions)
   const kv = await scratch.open(connect({ pd: [cluster.pd], timeoutMs: 10_000 }))
   const { pd, stores } = cluster.pids
-  const system = { name: 'polyraft', serverPids: [pd, ...stores], ...data.operations(kv) }
+  const system = {
+    name: 'polyraft',
+    serverPids: [pd, ...stores],
+    operations: (data: BenchData) => data.operations(kv),
+  }
   reportMemory(system, `at rest, ${regions} region(s)`, report)
   await reportRest(system, regions, report)
   return system
@@ -156,8 +168,10 @@ async function startEtcd(scratch: Scratch): Promise<System> {
   return {
     name: 'etcd',
     serverPids: cluster.pids,
-    put: (n, done) => client.put(data.key(n), data.value(n), done),
-    get: (n, done) => client.get(data.key(n), done),
+    operations: (data) => ({
+      put: (n, done) => client.put(data.key(n), data.value(n), done),
+      get: (n, done) => client.get(data.key(n), done),
+    }),
   }
 }
 
@@ -181,9 +195,29 @@ async function measure(
       }
     }
   }
+  const large = await measureLarge(systems, seconds)
   reportPhase(FIRST, regions, systems, firsts, report)
   const rates = PHASES.map((phase, p) => reportPhase(phase, regions, systems, samples[p]!, report))
+  reportPhase(PUT_LARGE, regions, systems, large, report)
   return rates[PHASES.indexOf(PUT)]![0]!
+}
+
+async function measureLarge(systems: readonly System[], seconds: number): Promise<Sample[][]> {
+  const samples = systems.map((): Sample[] => [])
+  for (let round = 0; round < ROUNDS; round++) {
+    for (const [s, system] of systems.entries()) {
+      samples[s]!.push(await sample(system, PUT_LARGE, seconds))
+      await calm(system)
+    }
+  }
+  return samples
+}
+
+function calm({ name, serverPids }: System): Promise<void> {
+  return until(`calming down of ${name}`, 0, CALM_MS_MAX, async () => {
+    const shares = await processorShares(serverPids, CALM_LOOK_MS)
+    return shares.reduce((sum, share) => sum + share, 0) < CALM_SHARE
+  })
 }
 
 /** A row for each system, and how they compare. Returns their rates. */
@@ -205,7 +239,7 @@ function reportPhase(
       config: {
         regions,
         inflight: phase.inflight,
-        valueBytes: VALUE_BYTES,
+        valueBytes: phase.data.valueBytes,
         replicas: 3,
         synced: true,
         clientCpuShare: Number(median(list.map(({ clientShare }) => clientShare)).toFixed(2)),
@@ -227,7 +261,7 @@ async function sample(system: System, phase: Phase, seconds: number): Promise<Sa
   const result = await runLoad({
     inflight: phase.inflight,
     seconds,
-    operation: system[phase.operation],
+    operation: system.operations(phase.data)[phase.operation],
   })
   const client = cpuSeconds([process.pid]) - clientBefore
   const server = cpuSeconds(system.serverPids) - serverBefore

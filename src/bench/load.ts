@@ -100,8 +100,10 @@ const VALUES = 64
 export class BenchData {
   readonly #keys: Buffer[] = []
   readonly #values: Buffer[] = []
+  readonly valueBytes: number
 
   constructor(valueBytes: number) {
+    this.valueBytes = valueBytes
     for (let i = 0; i < KEYS; i++) this.#keys.push(spreadKey(i))
     for (let i = 0; i < VALUES; i++) this.#values.push(textValue(valueBytes, i + 1))
   }
