@@ -21,6 +21,7 @@
  * INVARIANTS
  * - Nothing waits unless processors are short, others lead too, and GATHERED_MIN writes are under way;
  *   and then not much longer than a wave takes, and never longer than WAIT_MS_MAX.
+ * - While writes wait, a round is requested or a timer runs.
  * - Writes whose region does not answer (it has no quorum) are not waited for: see `#stuck`.
  */
 import { assert } from '../base/assert.ts'

@@ -270,6 +270,37 @@ describe('gathering', () => {
     expect(atOnce.slice(30)).toEqual(new Array(10).fill(20))
   })
 
+  it('forgets nobody: after every turn a timer runs for those that wait', () => {
+    const random = seededRandom(11)
+    const { gate, delivered, state, timers, turn, answer } = open()
+    let added = 0
+    let answered = 0
+    let waited = 0
+    for (let step = 0; step < 20_000; step++) {
+      const writes = random.below(3) === 0 ? random.below(40) : 0
+      added += writes
+      turn(writes, random.below(4) === 0)
+      if (delivered.length < added) {
+        waited++
+        expect(timers.count).toBe(1)
+      }
+      // Some are never answered, others all at once.
+      const done = random.below(delivered.length - answered + 1)
+      if (random.below(3) === 0) {
+        answer(done)
+        answered += done
+      }
+      if (random.below(5) === 0) timers.advance(random.below(12))
+      if (random.below(20) === 0) {
+        state.load = random.below(6) === 0 ? IDLE : SHORT
+        gate.look()
+      }
+    }
+    expect(waited).toBeGreaterThan(1000)
+    timers.advance(100)
+    expect(delivered).toHaveLength(added)
+  })
+
   it('goes on until processors are idle again, not at the first relief', () => {
     const { gate, state, add, company } = open()
     const look = (load: LoadShares): number => {
