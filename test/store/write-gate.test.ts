@@ -68,10 +68,10 @@ function open(load: LoadShares = SHORT) {
   let token = 0
   /** What one turn of the event loop brings, and its round, if anybody wants one. */
   const turn = (writes: number, company = false): void => {
+    if (company) gate.onCompany()
     for (let i = 0; i < writes; i++) {
       gate.add(new RawRequest(RawKind.Put, { respond: () => {} }, token++))
     }
-    if (company) gate.onCompany()
     if (roundRequested || company) gate.onRound()
     roundRequested = false
   }
