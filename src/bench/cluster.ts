@@ -187,27 +187,27 @@ async function measure(
     firsts.push([await sample(system, FIRST, FIRST_SECONDS)])
     await sample(system, FIRST, WARM_UP_SECONDS - FIRST_SECONDS)
   }
-  const samples = PHASES.map(() => systems.map((): Sample[] => []))
-  for (let round = 0; round < ROUNDS; round++) {
-    for (const [p, phase] of PHASES.entries()) {
-      for (const [s, system] of systems.entries()) {
-        samples[p]![s]!.push(await sample(system, phase, seconds))
-      }
-    }
-  }
-  const large = await measureLarge(systems, seconds)
+  const samples = await takeTurns(PHASES, systems, seconds)
+  const [large] = await takeTurns([PUT_LARGE], systems, seconds)
   reportPhase(FIRST, regions, systems, firsts, report)
   const rates = PHASES.map((phase, p) => reportPhase(phase, regions, systems, samples[p]!, report))
-  reportPhase(PUT_LARGE, regions, systems, large, report)
+  reportPhase(PUT_LARGE, regions, systems, large!, report)
   return rates[PHASES.indexOf(PUT)]![0]!
 }
 
-async function measureLarge(systems: readonly System[], seconds: number): Promise<Sample[][]> {
-  const samples = systems.map((): Sample[] => [])
+/** For each phase, for each system, its rounds. */
+async function takeTurns(
+  phases: readonly Phase[],
+  systems: readonly System[],
+  seconds: number,
+): Promise<Sample[][][]> {
+  const samples = phases.map(() => systems.map((): Sample[] => []))
   for (let round = 0; round < ROUNDS; round++) {
-    for (const [s, system] of systems.entries()) {
-      samples[s]!.push(await sample(system, PUT_LARGE, seconds))
-      await calm(system)
+    for (const [p, phase] of phases.entries()) {
+      for (const [s, system] of systems.entries()) {
+        samples[p]![s]!.push(await sample(system, phase, seconds))
+        if (phase.data === LARGE) await calm(system)
+      }
     }
   }
   return samples

@@ -98,13 +98,12 @@ const VALUES = 64
 
 /** Rows of a benchmark: 100,000 keys over the printable key space, so over every region of a new cluster. */
 export class BenchData {
-  readonly #keys: Buffer[] = []
+  readonly #keys = spreadKeys()
   readonly #values: Buffer[] = []
   readonly valueBytes: number
 
   constructor(valueBytes: number) {
     this.valueBytes = valueBytes
-    for (let i = 0; i < KEYS; i++) this.#keys.push(spreadKey(i))
     for (let i = 0; i < VALUES; i++) this.#values.push(textValue(valueBytes, i + 1))
   }
 
@@ -123,6 +122,14 @@ export class BenchData {
       get: (n, done) => kv.getCallback(this.key(n), done),
     }
   }
+}
+
+let keys: readonly Buffer[] | undefined
+
+/** The same for values of any size. */
+function spreadKeys(): readonly Buffer[] {
+  keys ??= Array.from({ length: KEYS }, (_, i) => spreadKey(i))
+  return keys
 }
 
 function spreadKey(i: number): Buffer {
