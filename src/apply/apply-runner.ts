@@ -7,8 +7,8 @@
  *                       …                              ─┘   effects, then answers: onApplied
  *
  * INVARIANTS
- * - Entries of a region and the apply state that counts them are in one batch: after a crash the
- *   state on disk is exactly as far as the data.
+ * - An apply state is in the batch of the last entry that it counts, or in a later one: after a crash
+ *   the data is as far as the state on disk, or further by what apply-fsm.ts allows.
  * - The batch is written between entries only, never within one.
  * - A result leaves after the write that holds all it tells of.
  * - A region that has much to do gives way to the others after an early write.
@@ -44,7 +44,7 @@ export interface ApplyRunnerOptions {
   onApplied(results: ApplyResult[]): void
   /** A log was truncated: syncTruncated() is due, between rounds, soon but not at once. */
   onTruncated(): void
-  /** The region's state is in the engine, and nothing is applied during the call. */
+  /** The region's data is in the engine, and nothing is applied during the call. */
   onPinned(pinned: SnapshotPinned): void
 }
 
@@ -117,6 +117,16 @@ export class ApplyRunner implements PollHandler<ApplyFsm, never> {
     }
     this.#truncated.clear()
     this.#options.onApplied(results)
+  }
+
+  /**
+   * Brings all apply states up to the data. Only at the end: now and then, a state could be written
+   * over that of a snapshot, which another thread records.
+   */
+  close(): void {
+    assert(this.idle, 'apply ends when all is applied')
+    for (const fsm of this.#fsms.values()) if (fsm.lags) this.#stageState(fsm)
+    this.#write()
   }
 
   /** Runs one round now, for those who drive by hand; true while work is left. */
@@ -240,15 +250,10 @@ export class ApplyRunner implements PollHandler<ApplyFsm, never> {
   /** Writes what was staged, then answers every region that it concerns. */
   #commit(): void {
     if (this.#dirty.length === 0) return
-    const stager = this.#stager
     for (const fsm of this.#dirty) {
-      const state = fsm.takeStateToWrite()
-      if (state !== undefined) stager.putState(applyStateKey(fsm.id), state)
+      if (fsm.needsState(this.#limits)) this.#stageState(fsm)
     }
-    if (stager.batch.length > 0) {
-      this.#options.engine.write(stager.batch, UNSYNCED)
-      stager.batch = this.#options.engine.newBatch()
-    }
+    this.#write()
     const results: ApplyResult[] = []
     for (const fsm of this.#dirty) {
       fsm.dirty = false
@@ -256,6 +261,17 @@ export class ApplyRunner implements PollHandler<ApplyFsm, never> {
     }
     this.#dirty.length = 0
     this.#options.onApplied(results)
+  }
+
+  #stageState(fsm: ApplyFsm): void {
+    this.#stager.putState(applyStateKey(fsm.id), fsm.takeState())
+  }
+
+  #write(): void {
+    const stager = this.#stager
+    if (stager.batch.length === 0) return
+    this.#options.engine.write(stager.batch, UNSYNCED)
+    stager.batch = this.#options.engine.newBatch()
   }
 
   #pin({ id: regionId, region, appliedIndex, appliedTerm }: ApplyFsm, id: number): void {

@@ -1,4 +1,7 @@
-/** When an apply round writes early and when a region gives way. Defaults are TiKV's. */
+/**
+ * When an apply round writes early, when a region gives way, and how far its apply state on disk may
+ * be behind its data. Defaults are TiKV's, but for the lag: TiKV writes the state with every batch.
+ */
 import { KIB, MIB } from '../base/limits.ts'
 
 export interface ApplyLimits {
@@ -14,6 +17,10 @@ export interface ApplyLimits {
   readonly regionsMax: number
   /** Tasks of one region that one round takes. */
   readonly tasksMax: number
+  /** The apply state is written once it would be so many operations behind the data … */
+  readonly stateLagOpsMax: number
+  /** … or so many bytes. */
+  readonly stateLagBytesMax: number
 }
 
 export const DEFAULT_APPLY_LIMITS: ApplyLimits = {
@@ -23,4 +30,6 @@ export const DEFAULT_APPLY_LIMITS: ApplyLimits = {
   yieldMs: 500,
   regionsMax: 256,
   tasksMax: 4096,
+  stateLagOpsMax: 64,
+  stateLagBytesMax: MIB,
 }

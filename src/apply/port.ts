@@ -4,7 +4,7 @@
  *
  * INVARIANTS
  * - A region's tasks are applied by one worker, in the order of the calls.
- * - A result is told only after its writes (data and apply state, one batch) are in the engine.
+ * - A result is told only after its writes are in the engine; its apply state may follow.
  * - appliedIndex of a region's results never falls, and never passes what was handed in.
  */
 import type { LogIndex, RegionId, Term } from '../base/ids.ts'

@@ -87,9 +87,10 @@ export class ApplyWork {
     decodeRound(bytes, this.#target)
   }
 
-  /** Resolves when nothing is read any more. */
+  /** When idle. Resolves when nothing is read any more. */
   close(): Promise<void> {
     this.#cancelBarrier()
+    this.#runner.close()
     const closed = this.#builds.close()
     this.#rate?.stop()
     return closed

@@ -19,12 +19,13 @@ beforeEach(() => {
   failures = []
 })
 
+/** The apply state is written with every batch, unless a test asks for its lag. */
 function open(limits: Partial<ApplyLimits> = {}, pumped = false): InlineApplyClient {
   return new InlineApplyClient({
     storeId: 1,
     engine,
     clock,
-    limits: { ...DEFAULT_APPLY_LIMITS, ...limits },
+    limits: { ...DEFAULT_APPLY_LIMITS, stateLagOpsMax: 1, ...limits },
     pumped,
     events: {
       onApplied: (round) => results.push(round),
@@ -229,7 +230,8 @@ describe('restart', () => {
         fc.nat(),
         fc.nat(),
         fc.integer({ min: 1, max: 8 }),
-        (all, crash, replay, batchOpsMax) => {
+        fc.constantFrom(1, 3, 10, 64),
+        (all, crash, replay, batchOpsMax, stateLagOpsMax) => {
           const entries = all.map((ops, i) => entry(6 + i, ops.join(' ')))
           engine = new FakeEngine()
           const straight = open()
@@ -242,21 +244,22 @@ describe('restart', () => {
           engine.onWrite = () => {
             if (engine.batches.length === writesLeft) throw new Error('crash')
           }
-          const crashing = open({ batchOpsMax })
+          const crashing = open({ batchOpsMax, stateLagOpsMax })
           crashing.register(region(1), INITIAL_APPLY_STATE)
           applyAll(crashing, 1, ...entries)
           engine.onWrite = () => {}
 
-          const again = open({ batchOpsMax })
+          const again = open({ batchOpsMax, stateLagOpsMax })
           const state = engine.applyState(1)
           again.register(region(1), state)
           const from = replay % (state.appliedIndex - 5 + 1)
           if (from < entries.length) applyAll(again, 1, ...entries.slice(from))
           expect(engine.data()).toEqual(wanted)
+          void again.close()
           expect(engine.applyState(1).appliedIndex).toBe(5 + entries.length)
         },
       ),
-      { numRuns: 200 },
+      { numRuns: 300 },
     )
   })
 })
@@ -279,8 +282,8 @@ describe('limits', () => {
     expect(engine.batches).toHaveLength(3)
   })
 
-  it('counts in each written apply state exactly the entries of its batch and before', () => {
-    const client = open({ batchOpsMax: 3, yieldBytes: 1 })
+  it.each([1, 4, 64])('leaves an apply state less than %i operations behind', (stateLagOpsMax) => {
+    const client = open({ batchOpsMax: 3, yieldBytes: 1, stateLagOpsMax })
     for (const id of [1, 2]) {
       client.register(region(id), INITIAL_APPLY_STATE)
       const entries = Array.from({ length: 7 }, (_, i) => entry(6 + i, bulk(`r${id}-${i}-`, 2, 1)))
@@ -292,8 +295,10 @@ describe('limits', () => {
       replay.write(batch)
       const keys = Object.keys(replay.data())
       for (const id of [1, 2]) {
-        const entriesHeld = keys.filter((key) => key.startsWith(`r${id}-`)).length / 2
-        expect(replay.applyState(id).appliedIndex).toBe(5 + entriesHeld)
+        const opsHeld = keys.filter((key) => key.startsWith(`r${id}-`)).length
+        const lag = opsHeld - (replay.applyState(id).appliedIndex - 5) * 2
+        expect(lag).toBeGreaterThanOrEqual(0)
+        expect(lag).toBeLessThan(stateLagOpsMax)
       }
     }
     expect(engine.batches.length).toBeGreaterThan(4)
@@ -396,6 +401,53 @@ describe('life of a region', () => {
     client.register(region(1), INITIAL_APPLY_STATE)
     client.flush()
     expect(failures[0]!.message).toContain('registered once')
+  })
+})
+
+describe('an apply state that is behind', () => {
+  it('is written once it would be too many operations behind, empty entries counted', () => {
+    const client = open({ stateLagOpsMax: 4 })
+    client.register(region(1), INITIAL_APPLY_STATE)
+    const written: number[] = []
+    for (const data of ['a=1', '', 'b=1', 'c=1', 'd=1 e=1 f=1', 'g=1']) {
+      applyAll(client, 1, entry(6 + written.length, data === '' ? Buffer.alloc(0) : data))
+      written.push(engine.applyState(1).appliedIndex)
+    }
+    expect(written).toEqual([5, 5, 5, 9, 9, 11])
+    expect(results.map((round) => round[0]!.appliedIndex)).toEqual([6, 7, 8, 9, 10, 11])
+  })
+
+  it('is written once it would be too many bytes behind', () => {
+    const client = open({ stateLagOpsMax: 64, stateLagBytesMax: 3000 })
+    client.register(region(1), INITIAL_APPLY_STATE)
+    const written = [6, 7, 8].map((index) => {
+      applyAll(client, 1, entry(index, bulk(`k${index}-`, 1, 1400)))
+      return engine.applyState(1).appliedIndex
+    })
+    expect(written).toEqual([5, 5, 8])
+  })
+
+  it('is brought up to the data at the end', async () => {
+    const client = open({ stateLagOpsMax: 64 })
+    for (const id of [1, 2]) client.register(region(id), INITIAL_APPLY_STATE)
+    applyAll(client, 1, entry(6, 'a=1'))
+    applyAll(client, 2, entry(6, 'b=1'), entry(7, 'b=2'))
+    expect([1, 2].map((id) => engine.applyState(id).appliedIndex)).toEqual([5, 5])
+    await client.close()
+    expect([1, 2].map((id) => engine.applyState(id).appliedIndex)).toEqual([6, 7])
+    expect(engine.batches).toHaveLength(3)
+  })
+
+  it('is not written any more once its region was destroyed', async () => {
+    const client = open({ stateLagOpsMax: 64 })
+    client.register(region(1), INITIAL_APPLY_STATE)
+    applyAll(client, 1, entry(6, 'a=1'))
+    client.destroy(1)
+    client.register(region(1), { ...INITIAL_APPLY_STATE, appliedIndex: 100, appliedTerm: 8 })
+    client.flush()
+    await client.close()
+    expect(engine.batches).toHaveLength(1)
+    expect(engine.applyState(1).appliedIndex).toBe(5)
   })
 })
 

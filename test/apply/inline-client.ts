@@ -116,6 +116,7 @@ export class InlineApplyClient implements ApplyClient {
     this.flush()
     while (this.pump()) {}
     this.#closed = true
+    this.#failure.guard(() => this.#runner.close())
   }
 
   #refuse({ regionId, id }: SnapshotPinned): void {

@@ -1,4 +1,5 @@
 /** What must hold in the world after every step, whatever was done to it. */
+import { DEFAULT_APPLY_LIMITS } from '../../src/apply/limits.ts'
 import type { ApplyResult, ApplyTask } from '../../src/apply/port.ts'
 import { assert } from '../../src/base/assert.ts'
 import { asBuffer } from '../../src/base/bytes.ts'
@@ -44,6 +45,8 @@ export class Invariants {
   readonly #memberships = new Map<number, Map<number, Region>>()
   /** By region: checksum of the data that applying up to an index makes. */
   readonly #data = new Map<number, Map<number, number>>()
+  /** By region: up to where a restart found data that its apply state did not count yet. */
+  readonly #replayedTo = new Map<number, number>()
   /** By peer, region and term: who got the vote. */
   readonly #votes = new Map<string, number>()
   /** By peer and region: highest term that others heard of. */
@@ -59,6 +62,7 @@ export class Invariants {
     installs: 0,
     applyings: 0,
     resumedInstalls: 0,
+    replays: 0,
   }
 
   constructor(stores: readonly SimStore[]) {
@@ -191,7 +195,28 @@ export class Invariants {
     return region
   }
 
+  /**
+   * Entries below are applied again over data that holds them already: on the way it is of no one
+   * index, nor is a snapshot of it. Both are at the end.
+   */
+  #isBeingReplayed(region: Region, index: number): boolean {
+    return index < (this.#replayedTo.get(region.id) ?? 0)
+  }
+
+  /** The data on disk may be further than the apply state, by so much. */
+  #findReplay(store: SimStore, region: Region, applied: number): void {
+    const known = this.#data.get(region.id)
+    const sum = dataSum(store, region)
+    for (let index = applied; index < applied + DEFAULT_APPLY_LIMITS.stateLagOpsMax; index++) {
+      if (known?.get(index) !== sum) continue
+      if (index > applied) this.counts.replays++
+      this.#replayedTo.set(region.id, Math.max(index, this.#replayedTo.get(region.id) ?? 0))
+      return
+    }
+  }
+
   #checkData(store: SimStore, region: Region, index: number): void {
+    if (this.#isBeingReplayed(region, index)) return
     let known = this.#data.get(region.id)
     if (known === undefined) {
       known = new Map()
@@ -279,8 +304,12 @@ export class Invariants {
         peer.raft.term >= term,
         `region ${peer.id}: store ${store.id} forgot term ${term}, and is in ${peer.raft.term}`,
       )
-      if (peer.install === undefined) this.#checkData(store, peer.region, peer.appliedIndex)
-      else this.counts.resumedInstalls++
+      if (peer.install !== undefined) {
+        this.counts.resumedInstalls++
+        continue
+      }
+      this.#findReplay(store, peer.region, peer.appliedIndex)
+      this.#checkData(store, peer.region, peer.appliedIndex)
     }
   }
 }

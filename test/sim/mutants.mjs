@@ -1,5 +1,5 @@
 /**
- * Plants a fault in the code of snapshots, log compaction and rest, in a copy of the tree, and runs the
+ * Plants a fault in the code of apply states, snapshots, log compaction and rest, in a copy of the tree, and runs the
  * stories of the simulated world, told ones and random ones: something must fail.
  *
  *   node test/sim/mutants.mjs [--check | number …]     SIM_SEEDS: how many stories each gets at most
@@ -148,6 +148,24 @@ const MUTANTS = [
     'peer/hibernate.ts',
     '  handleReadies(peer)\n  return isQuiet',
     '  return isQuiet',
+  ],
+  [
+    'an apply state counts an entry that is not in the data',
+    'apply/apply-fsm.ts',
+    'encodeApplyState({\n      appliedIndex: this.appliedIndex,',
+    'encodeApplyState({\n      appliedIndex: this.appliedIndex + 1,',
+  ],
+  [
+    'an apply state stays behind without limit',
+    'apply/apply-fsm.ts',
+    'return tooFar || this.#stateIsDue',
+    'return this.#stateIsDue',
+  ],
+  [
+    "a log's beginning is left behind with the apply state",
+    'apply/apply-fsm.ts',
+    '    this.#truncatedTerm = term\n    this.#stateIsDue = true\n',
+    '    this.#truncatedTerm = term\n',
   ],
 ]
 

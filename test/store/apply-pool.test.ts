@@ -85,6 +85,7 @@ describe('ApplyPool', () => {
     await until(() => applied(1) === 8)
     expect(value('a')).toBeUndefined()
     expect(value('b')).toBe('2\0')
+    await pool.close()
     const state = engine.get(ColumnFamily.Raft, applyStateKey(1))!
     expect(decodeApplyState(state)).toMatchObject({ appliedIndex: 8, appliedTerm: 6 })
     expect(results.reduce((sum, r) => sum + r.writtenKeys, 0)).toBe(3)
