@@ -12,7 +12,7 @@
  */
 import { RawRequest, regionErrorResponse } from '../protocol/raw.ts'
 import { peerById } from '../region/region.ts'
-import { RegionStateKind } from '../region/state.ts'
+import { type EntryId, RegionStateKind } from '../region/state.ts'
 import { type PeerSignal, PeerTag } from './messages.ts'
 import { sendMessages } from './on-ready.ts'
 import type { Peer } from './peer.ts'
@@ -23,6 +23,8 @@ export interface Destroying {
   kind: 'draining' | 'clearing'
   /** Apply does nothing any more: it stopped by itself, or was never asked. */
   readonly applyStopped: boolean
+  /** The entry that removed it, if it applied that. */
+  readonly removedAt: EntryId | undefined
   installSettled: boolean
 }
 
@@ -30,11 +32,13 @@ export function becomeDestroying(peer: Peer, reason: string): void {
   if (peer.destroying !== undefined) return
   const { region, install, ports, self } = peer
   const removesItself = peer.isInitialised && peerById(region, self.id) === undefined
-  // A leader's last word: without it the others may not know that they need it no longer.
+  // A leader's last word: without it the others may not know that they need it no longer. If it gets
+  // lost, the tombstone answers those who ask (store/replicas.ts).
   if (removesItself && peer.raft.hasReady()) sendMessages(peer, peer.raft.ready().messages)
   peer.destroying = {
     kind: 'draining',
     applyStopped: removesItself || install !== undefined || !peer.isInitialised,
+    removedAt: removesItself ? { index: peer.appliedIndex, term: peer.appliedTerm } : undefined,
     installSettled: isSettled(install),
   }
   answerAll(peer)
@@ -121,10 +125,12 @@ function maybeClear(peer: Peer): void {
   destroying.kind = 'clearing'
   if (install === undefined && peer.isInitialised) ports.apply.destroy(peer.id)
   if (install !== undefined && install.data.length > 0) ports.snapshots.discard(install.data)
+  const { removedAt } = destroying
   ports.replicas.clear({
     kind: RegionStateKind.Tombstone,
     region,
     peerId: self.id,
     cleared: false,
+    ...(removedAt && { removedAt }),
   })
 }

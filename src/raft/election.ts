@@ -10,7 +10,7 @@
  */
 
 import { EMPTY_BYTES, equalBytes } from '../base/bytes.ts'
-import { NO_ID, type PeerId, type Term } from '../base/ids.ts'
+import { type LogIndex, NO_ID, type PeerId, type Term } from '../base/ids.ts'
 import { hasUnappliedConfChange } from './conf-change-scan.ts'
 import { isVoter, members } from './confchange/membership.ts'
 import { becomeLeader } from './leader.ts'
@@ -133,6 +133,26 @@ export function rejectVote(raft: Raft, request: Message): void {
   response.reject = true
   if (raft.config.commitByVote) tellCommit(raft, response)
   raft.send(response)
+}
+
+/**
+ * What a peer that is gone has to say to a member that asks for its vote: none, but which entry it
+ * applied last. That may be the very one by which the candidate would need it no longer.
+ */
+export function rejectVoteOfGone(
+  request: Message,
+  gone: PeerId,
+  applied: { readonly index: LogIndex; readonly term: Term },
+): Message {
+  const response = voteResponse(request)
+  const isPreVote = request.type === MessageType.RequestPreVote
+  response.from = gone
+  // It has no term any more, so that of the candidate; a pre-vote asks about the next one.
+  response.term = isPreVote ? request.term - 1 : request.term
+  response.reject = true
+  response.commit = applied.index
+  response.commitTerm = applied.term
+  return response
 }
 
 function voteResponse(request: Message): Message {

@@ -2,7 +2,8 @@
  * Durable state of a store and its regions, as kept in the KV engine, each behind a version byte:
  *
  *   store ident   u8 version=1 | u64 cluster | u64 store | u8 adopted
- *   region state  u8 version=1 | u8 kind | region | (tombstone: u64 peer | u8 cleared)
+ *   region state  u8 version=1 | u8 kind | region
+ *                 | (tombstone: u64 peer | u8 cleared | (removed by an entry: u64 index | u64 term))
  *   apply state   u8 version=1 | u64 applied | u64 applied term | u64 truncated index | u64 truncated term
  *   snapshot      u8 version=1 | u64 term | u64 vote | u64 index | u64 term of that index
  *   region        u64 id | u64 conf_ver | u64 version | bytes start | bytes end
@@ -42,6 +43,13 @@ export interface Tombstone {
   readonly peerId: PeerId
   /** Data and log are gone too. */
   readonly cleared: boolean
+  /** The entry that removed it, unless it only heard of its end: so it is committed. */
+  readonly removedAt?: EntryId
+}
+
+export interface EntryId {
+  readonly index: LogIndex
+  readonly term: Term
 }
 
 export type RegionState = LiveRegionState | Tombstone
@@ -118,7 +126,9 @@ export function encodeRegionState(state: RegionState): Buffer {
   writer.u8(VERSION).u8(state.kind)
   writeRegion(writer, state.region)
   if (state.kind === RegionStateKind.Tombstone) {
-    writer.u64(state.peerId).u8(state.cleared ? 1 : 0)
+    const { peerId, cleared, removedAt } = state
+    writer.u64(peerId).u8(cleared ? 1 : 0)
+    if (removedAt !== undefined) writer.u64(removedAt.index).u64(removedAt.term)
   }
   return writer.take()
 }
@@ -128,8 +138,10 @@ export function decodeRegionState(bytes: Buffer): RegionState {
   const kind = reader.u8() as RegionStateKind
   const region = readRegion(reader)
   if (kind !== RegionStateKind.Tombstone) return close(reader, 'region state', { kind, region })
-  const peerId = reader.u64()
-  return close(reader, 'region state', { kind, region, peerId, cleared: reader.u8() === 1 })
+  const dead = { kind, region, peerId: reader.u64(), cleared: reader.u8() === 1 }
+  if (reader.remaining === 0) return dead
+  const removedAt = { index: reader.u64(), term: reader.u64() }
+  return close(reader, 'region state', { ...dead, removedAt })
 }
 
 export function encodeApplyState(state: ApplyState): Buffer {

@@ -15,6 +15,7 @@ import { ColumnFamily, type KvReader } from '../engine/port.ts'
 import { CAMPAIGN, CLEARED, type PeerMessage, PeerTag } from '../peer/messages.ts'
 import { Peer } from '../peer/peer.ts'
 import type { PeerPorts, ReplicaService } from '../peer/ports.ts'
+import { rejectVoteOfGone } from '../raft/election.ts'
 import { newMessage } from '../raft/message.ts'
 import { MessageType } from '../raft/types.ts'
 import { regionStateKey } from '../region/keys.ts'
@@ -131,7 +132,7 @@ export class Replicas implements ReplicaService {
     if (regionId === NO_ID || to.id === NO_ID) return false
     const tombstone = this.#tombstoneOf(regionId)
     if (tombstone !== undefined && !isLater(envelope, tombstone)) {
-      this.#maybeTellDead(envelope, tombstone)
+      this.#answerForDead(envelope, tombstone)
       return false
     }
     if (!isInitial(envelope)) return false
@@ -190,23 +191,25 @@ export class Replicas implements ReplicaService {
     return state?.kind === RegionStateKind.Tombstone ? state : undefined
   }
 
-  /** A voter that was removed with, or before, our dead peer, and does not know it. */
-  #maybeTellDead(envelope: RaftEnvelope, { region, peerId }: Tombstone): void {
+  /**
+   * Who asks for the vote of our dead peer knows an earlier membership. It was removed itself; or it
+   * is a member, and needs that vote until it hears that the removal was committed. The dead peer may
+   * have been the only one who knew, so the candidate would ask for ever.
+   */
+  #answerForDead(envelope: RaftEnvelope, { region, peerId, removedAt }: Tombstone): void {
     const { from, to, epoch, message, regionId } = envelope
     const asks =
       message.type === MessageType.RequestVote || message.type === MessageType.RequestPreVote
-    if (!asks || epoch.confVer >= region.epoch.confVer) return
-    if (region.peers.length === 0 || peerById(region, from.id) !== undefined) return
-    const ports = this.#attached()
-    ports.transport.send({
-      regionId,
-      from: { ...to, id: peerId },
-      to: from,
-      epoch: region.epoch,
-      message: newMessage(MessageType.Heartbeat, from.id),
-      tombstone: true,
-    })
-    ports.metrics.tombstoneMessagesSent++
+    if (!asks || epoch.confVer >= region.epoch.confVer || region.peers.length === 0) return
+    const { transport, metrics } = this.#attached()
+    const answer = { regionId, from: { ...to, id: peerId }, to: from, epoch: region.epoch }
+    if (peerById(region, from.id) === undefined) {
+      const heartbeat = newMessage(MessageType.Heartbeat, from.id)
+      transport.send({ ...answer, message: heartbeat, tombstone: true })
+      metrics.tombstoneMessagesSent++
+    } else if (removedAt !== undefined && to.id === peerId) {
+      transport.send({ ...answer, message: rejectVoteOfGone(message, peerId, removedAt) })
+    }
   }
 
   #attached(): PeerPorts {

@@ -38,6 +38,8 @@ describe('durable state', () => {
     expect(decodeRegionState(encodeRegionState(state))).toEqual(state)
     const dead = { kind: RegionStateKind.Tombstone, region, peerId: 8, cleared: true }
     expect(decodeRegionState(encodeRegionState(dead))).toEqual(dead)
+    const removed = { ...dead, removedAt: { index: 9, term: 7 } }
+    expect(decodeRegionState(encodeRegionState(removed))).toEqual(removed)
     expect(decodeApplyState(encodeApplyState(INITIAL_APPLY_STATE))).toEqual(INITIAL_APPLY_STATE)
   })
 

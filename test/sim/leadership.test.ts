@@ -1,6 +1,16 @@
 /** What becomes of leaders and of those who waited for them. */
 import { describe, expect, it } from 'vitest'
+import { CAMPAIGN, PeerTag } from '../../src/peer/messages.ts'
+import type { Peer } from '../../src/peer/peer.ts'
+import { ChangeType } from '../../src/region/change-peers.ts'
 import { World } from './world.ts'
+
+function orderRemoval(world: World, leader: Peer, gone: Peer): void {
+  const { id: peerId, storeId } = gone.self
+  const changes = [{ type: ChangeType.Remove, peerId, storeId }]
+  const order = { epoch: leader.region.epoch, targetId: leader.self.id, changes, transferTo: [] }
+  world.store(leader.self.storeId).life!.router.sendForced(1, { tag: PeerTag.PdOrder, order })
+}
 
 describe('the only replica of a region', () => {
   it('leads at once after a restart, though its entries have to come from disk', async () => {
@@ -49,4 +59,63 @@ describe('proposals of a leader that was deposed', () => {
     await world.answered(call)
     expect(call.outcome).toBe('StaleCommand')
   })
+})
+
+describe('two voters, of which one leads and applies its own removal', () => {
+  it.each(['kill', 'power-loss'] as const)(
+    'leave one that hears of it from the tombstone, when the last word got lost (%s)',
+    async (how) => {
+      const world = await World.open()
+      const stays = await world.awaitLeader()
+      await world.run(500)
+      const [goes, third] = world.stores.map((s) => s.peer(1)!).filter((p) => p !== stays)
+      orderRemoval(world, stays, third!)
+      await world.until(() => goes!.region.peers.length === 2)
+      const from = goes!.self.storeId
+      const to = stays.self.storeId
+
+      // The removal is in both logs, and its leader does not get to know.
+      world.network.cut(from, to)
+      orderRemoval(world, stays, goes!)
+      await world.until(() => stays.raft.lastIndex > stays.raft.commitIndex)
+      await world.until(() => goes!.raft.persistedIndex === stays.raft.lastIndex)
+      world.network.cut(to, from)
+      await world.until(() => !stays.isLeader)
+      const removal = stays.raft.lastIndex
+
+      // The other leads, and commits it; nobody else may know.
+      world.network.heal()
+      world.store(from).life!.router.sendForced(1, CAMPAIGN)
+      await world.until(() => goes!.isLeader && stays.raft.lastIndex > removal)
+      world.network.cut(from, to)
+      await world.until(() => world.store(from).peer(1) === undefined)
+      expect(stays.raft.commitIndex).toBeLessThan(removal)
+
+      world.stop(from, how)
+      await world.restart(from)
+      world.network.heal()
+      expect((await world.awaitLeader()).self.storeId).toBe(to)
+      expect((await world.answered(world.put(to, 'k', 'v'))).outcome).toBe('ok')
+    },
+  )
+})
+
+it('a region that shrinks to one voter commits by that one from then on', async () => {
+  const world = await World.open()
+  const leader = await world.awaitLeader()
+  await world.run(500)
+  const { storeId } = leader.self
+  const [one, other] = world.stores.map((s) => s.peer(1)!).filter((p) => p !== leader)
+  orderRemoval(world, leader, one!)
+  await world.until(() => leader.region.peers.length === 2)
+  orderRemoval(world, leader, other!)
+  // Writes all the time: some are durable here and nowhere else when the membership changes.
+  const calls = []
+  while (calls.length < 1_000 && leader.region.peers.length === 2) {
+    calls.push(world.put(storeId, `k${calls.length}`, 'v'))
+    await world.run(0.05)
+  }
+  for (const call of calls) expect((await world.answered(call)).outcome).toBe('ok')
+  expect(leader.region.peers).toHaveLength(1)
+  expect((await world.answered(world.put(storeId, 'k', 'v'))).outcome).toBe('ok')
 })

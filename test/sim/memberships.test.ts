@@ -124,13 +124,3 @@ it(
   },
   SEEDS * MS_PER_SEED_MAX,
 )
-
-// A region is left with one voter, which commits its next entry in the same round.
-it(
-  'seed 7105: a change counts from the moment that it is applied',
-  async () => {
-    const counts = await story(7105)
-    expect(counts.changed).toBeGreaterThan(0)
-  },
-  MS_PER_SEED_MAX,
-)

@@ -235,7 +235,8 @@ export class World implements ResponseSink {
         hibernation,
       } of peers) {
         lines.push(
-          `  region ${region}: role ${raft.role} term ${raft.term} leader ${raft.leaderId} ` +
+          `  region ${region}: peer ${raft.id} of ${JSON.stringify(raft.confState)} ` +
+            `role ${raft.role} term ${raft.term} leader ${raft.leaderId} ` +
             `log ${raft.firstIndex}..${raft.lastIndex} persisted ${raft.persistedIndex} ` +
             `committed ${raft.commitIndex} handed ${handedOverIndex} applied ${appliedIndex} ` +
             `install ${install?.kind} source ${source.kind} ${hibernation.asleep ? 'asleep' : ''}`,

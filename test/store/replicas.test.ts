@@ -57,6 +57,7 @@ function envelope(type: MessageType, options: Options = {}): RaftEnvelope {
 }
 
 const { Append, Heartbeat, RequestPreVote, RequestVote, TimeoutNow } = MessageType
+const { RequestPreVoteResponse, RequestVoteResponse } = MessageType
 
 describe('a message for a region that is not here', () => {
   it.each([Heartbeat, RequestVote, RequestPreVote])(
@@ -112,6 +113,24 @@ describe('a tombstone', () => {
     replicas.onUnknown(envelope(RequestPreVote, { from: gone, epoch }))
     expect(fixture.sent).toMatchObject([{ to: gone, tombstone: true, epoch: { confVer: 6 } }])
   })
+
+  it.each([RequestPreVote, RequestVote])(
+    'tells a member who asks for its vote up to where it knew the log committed (%i)',
+    (type) => {
+      bury({ removedAt: { index: 40, term: 5 } })
+      const epoch = { confVer: 5, version: 1 }
+      replicas.onUnknown(envelope(type, { epoch }))
+      const answer = type === RequestVote ? RequestVoteResponse : RequestPreVoteResponse
+      // The request is of term 6, and a pre-vote asks about the one after the candidate's.
+      const term = type === RequestVote ? 6 : 5
+      const told = { reject: true, from: 10, term, commit: 40, commitTerm: 5 }
+      expect(fixture.sent).toMatchObject([{ to: peerOn(2), message: { type: answer, ...told } }])
+      expect(fixture.sent[0]!.tombstone).toBeUndefined()
+      // What is asked of an earlier peer is not for this one to answer.
+      replicas.onUnknown(envelope(type, { epoch, to: { ...peerOn(1), id: 9 } }))
+      expect(fixture.sent).toHaveLength(1)
+    },
+  )
 
   it('says nothing to members, to later ones, or when it never knew the membership', () => {
     bury({})

@@ -33,10 +33,12 @@ export function applyChangePeer(fsm: ApplyFsm, entry: Entry, stager: Stager): vo
     return
   }
   fsm.changeRegion(next)
-  stager.putState(regionStateKey(fsm.id), encodeRegionState(stateOf(fsm, next)))
+  stager.putState(regionStateKey(fsm.id), encodeRegionState(stateOf(fsm, next, entry)))
 }
 
-function stateOf(fsm: ApplyFsm, region: Region): RegionState {
-  if (peerById(region, fsm.peerId) !== undefined) return { kind: RegionStateKind.Normal, region }
-  return { kind: RegionStateKind.Tombstone, region, peerId: fsm.peerId, cleared: false }
+function stateOf(fsm: ApplyFsm, region: Region, { index, term }: Entry): RegionState {
+  const { peerId } = fsm
+  if (peerById(region, peerId) !== undefined) return { kind: RegionStateKind.Normal, region }
+  const removedAt = { index, term }
+  return { kind: RegionStateKind.Tombstone, region, peerId, cleared: false, removedAt }
 }
