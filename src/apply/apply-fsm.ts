@@ -170,6 +170,7 @@ export class ApplyFsm implements Fsm<ApplyMessage> {
       rejections: this.#rejections ?? NO_REJECTIONS,
       writtenKeys: this.#ops,
       writtenBytes: this.#bytes,
+      removed: this.isRemoved ? (true as const) : undefined,
     }
     this.#ops = 0
     this.#bytes = 0

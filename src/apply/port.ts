@@ -34,6 +34,8 @@ export interface ApplyResult {
   readonly writtenBytes: number
   /** The log up to here is not needed any more, and never will be: the engine's state is on disk. */
   readonly truncatedIndex?: LogIndex | undefined
+  /** The replica applied its own removal: what it was handed behind that is never applied. */
+  readonly removed?: true | undefined
 }
 
 /** The state of a region behind everything it was handed before, fixed while it does not apply. */

@@ -11,8 +11,8 @@
  *   entry     u64 index | u64 term | u8 type | u32 length | data
  *
  *   results   result*                                        float64
- *   result    region, applied index, applied term, keys, bytes, truncated index (0 = none), r,
- *             r × (index, code)
+ *   result    region, applied index, applied term, keys, bytes, truncated index (0 = none),
+ *             removed (0 or 1), r, r × (index, code)
  *
  * The data of decoded entries are views of the round's memory: it is copied once, on encoding,
  * because entries go on to live in the log cache of the sender.
@@ -37,7 +37,7 @@ const Section = { Apply: 1, Register: 2, Destroy: 3, Snapshot: 4, Cancel: 5 } as
 const TASK_HEADER_BYTES = 13
 const ENTRY_HEADER_BYTES = 21
 
-const RESULT_NUMBERS = 7
+const RESULT_NUMBERS = 8
 const REJECTION_NUMBERS = 2
 const REJECTION_CODES = ['EpochNotMatch', 'InvalidChange'] as const
 
@@ -186,7 +186,8 @@ function writeResult(numbers: Float64Array, at: number, result: ApplyResult): nu
   numbers[at + 3] = result.writtenKeys
   numbers[at + 4] = result.writtenBytes
   numbers[at + 5] = result.truncatedIndex ?? 0
-  numbers[at + 6] = result.rejections.length
+  numbers[at + 6] = result.removed === true ? 1 : 0
+  numbers[at + 7] = result.rejections.length
   at += RESULT_NUMBERS
   for (const { index, code } of result.rejections) {
     numbers[at++] = index
@@ -199,7 +200,7 @@ export function decodeResults(numbers: Float64Array): ApplyResult[] {
   const results: ApplyResult[] = []
   for (let at = 0; at < numbers.length; ) {
     const rejectionsAt = at + RESULT_NUMBERS
-    const end = rejectionsAt + numbers[at + 6]! * REJECTION_NUMBERS
+    const end = rejectionsAt + numbers[at + 7]! * REJECTION_NUMBERS
     const truncatedIndex = unboxed(numbers[at + 5]!)
     results.push({
       regionId: unboxed(numbers[at]!),
@@ -209,6 +210,7 @@ export function decodeResults(numbers: Float64Array): ApplyResult[] {
       writtenKeys: unboxed(numbers[at + 3]!),
       writtenBytes: unboxed(numbers[at + 4]!),
       truncatedIndex: truncatedIndex === 0 ? undefined : truncatedIndex,
+      removed: numbers[at + 6] === 1 ? true : undefined,
     })
     at = end
   }

@@ -22,7 +22,7 @@ import type { Install, InstallPhase } from './snapshot-install.ts'
 export interface Destroying {
   kind: 'draining' | 'clearing'
   /** Apply does nothing any more: it stopped by itself, or was never asked. */
-  readonly applyStopped: boolean
+  applyStopped: boolean
   /** The entry that removed it, if it applied that. */
   readonly removedAt: EntryId | undefined
   installSettled: boolean
@@ -74,6 +74,8 @@ export function onSignalWhileDestroying(peer: Peer, signal: PeerSignal): void {
   switch (signal.tag) {
     case PeerTag.Applied:
       peer.appliedIndex = Math.max(peer.appliedIndex, signal.result.appliedIndex)
+      // Its removal was on its way through apply when it heard of it from others.
+      if (signal.result.removed === true) peer.destroying!.applyStopped = true
       break
     case PeerTag.SnapshotBuilt:
       peer.source.onBuilt(signal.id, undefined, 0)

@@ -100,6 +100,7 @@ describe('results', () => {
       ),
       writtenKeys: fc.nat(),
       writtenBytes: fc.nat(),
+      removed: fc.constantFrom(true as const, undefined),
     })
     fc.assert(
       fc.property(fc.array(result), (results) => {

@@ -104,6 +104,27 @@ describe('a follower that applied its own removal', () => {
   })
 })
 
+describe('a follower that hears of its end from others', () => {
+  const told = { tag: PeerTag.Removed, peerId: 10, epoch: { confVer: 99, version: 1 } } as const
+
+  it('waits for what it handed to apply', () => {
+    append([normal(6), normal(7)], 7)
+    fixture.round(told)
+    fixture.apply(6)
+    expect(fixture.tombstones).toHaveLength(0)
+    fixture.apply(7)
+    expect(fixture.tombstones).toHaveLength(1)
+  })
+
+  it('does not wait for what comes behind its removal, where that is in apply, too', () => {
+    append([normal(6), removalOf(1, 7), normal(8)], 8)
+    fixture.round(told)
+    expect(fixture.tombstones).toHaveLength(0)
+    fixture.apply(7, { removed: true })
+    expect(fixture.tombstones).toHaveLength(1)
+  })
+})
+
 describe('a leader that applies its own removal, of an earlier leader', () => {
   it('has a last word, and leaves the outcome of what it proposed open', () => {
     append([normal(6), removalOf(1, 7)], 6)

@@ -216,11 +216,17 @@ export class PeerFixture {
   }
 
   /** Apply has come this far. */
-  apply(index: number, rejections: ApplyResult['rejections'] = []): void {
+  apply(index: number, told: Pick<Partial<ApplyResult>, 'rejections' | 'removed'> = {}): void {
     const appliedTerm = this.applied.find((entry) => entry.index === index)!.term
     const counts = { writtenKeys: 0, writtenBytes: 0 }
-    const result = { regionId: REGION_ID, appliedIndex: index, appliedTerm, rejections, ...counts }
-    this.round({ tag: PeerTag.Applied, result })
+    const result = {
+      regionId: REGION_ID,
+      appliedIndex: index,
+      appliedTerm,
+      rejections: [],
+      ...counts,
+    }
+    this.round({ tag: PeerTag.Applied, result: { ...result, ...told } })
   }
 
   /** A raft message of the peer on another store. */

@@ -56,7 +56,7 @@ describe('a change of peers', () => {
     order(fixture, [change(ChangeType.AddLearner, 4)])
     fixture.commit()
     const { index } = fixture.applied.at(-1)!
-    fixture.apply(index, [{ index, code: 'EpochNotMatch' }])
+    fixture.apply(index, { rejections: [{ index, code: 'EpochNotMatch' }] })
     expect(fixture.peer.region).toEqual(regionOf('1 2 3', 5))
     expect(fixture.peer.raft.confState.learners).toEqual([])
     order(fixture, [change(ChangeType.AddLearner, 4)])
