@@ -60,10 +60,12 @@ async function story(seed: number): Promise<Record<string, number>> {
   await clients.readAll()
   clients.check()
   await mustConverge(world)
+  await memberships.dismiss(HEAL_MS_MAX)
+  mustBeGone(world)
   return { ...memberships.counts, ...clients.counts, ...countersOf(world) }
 }
 
-/** Members hold the same data, and nobody else holds any. */
+/** Members hold the same data. */
 async function mustConverge(world: World): Promise<void> {
   for (const { id } of world.regions) {
     const leader = await world.awaitLeader(id, HEAL_MS_MAX)
@@ -76,9 +78,16 @@ async function mustConverge(world: World): Promise<void> {
     }, HEAL_MS_MAX)
     const contents = leader.region.peers.map((peer) => rowsOf(world.store(peer.storeId), id, world))
     for (const content of contents) assert(content === contents[0], 'members hold the same data')
+  }
+}
+
+/** Nobody else holds any. */
+function mustBeGone(world: World): void {
+  for (const { id } of world.regions) {
+    const { region } = world.leader(id)!
     for (const store of world.stores) {
       const here = store.peer(id)?.self.id ?? 0
-      if (peerById(leader.region, here) !== undefined) continue
+      if (peerById(region, here) !== undefined) continue
       assert(store.peer(id) === undefined, `region ${id} is gone from store ${store.id}`)
       assert(rowsOf(store, id, world) === '', `store ${store.id} holds nothing of region ${id}`)
     }

@@ -140,7 +140,11 @@ export class Memberships {
       for (const { id } of world.regions) this.#finishOne(world.leader(id))
       await world.run(200)
     }
-    // Who is not needed any more hears of it, at the latest, from PD.
+  }
+
+  /** Who is not needed any more hears of it, at the latest, from PD: also who a late message called. */
+  async dismiss(msMax: number): Promise<void> {
+    const world = this.#world
     await world.until(() => {
       this.#hear()
       this.#tellRemoved()
