@@ -1,6 +1,6 @@
 /**
- * Plants a fault in the code of apply states, snapshots, log compaction and rest, in a copy of the tree, and runs the
- * stories of the simulated world, told ones and random ones: something must fail.
+ * Plants a fault in the code of apply states, snapshots, log compaction and rest, in a copy of the
+ * tree, and runs the stories of the simulated world, told ones and random ones: something must fail.
  *
  *   node test/sim/mutants.mjs [--check | number …]     SIM_SEEDS: how many stories each gets at most
  *
