@@ -139,7 +139,6 @@ export class ApplyFsm implements Fsm<ApplyMessage> {
 
   /** It may not be left further behind. */
   needsState({ stateLagOpsMax, stateLagBytesMax }: ApplyLimits): boolean {
-    if (!this.lags) return false
     const tooFar = this.#lagOps >= stateLagOpsMax || this.#lagBytes >= stateLagBytesMax
     return tooFar || this.#stateIsDue
   }

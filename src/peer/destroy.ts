@@ -23,22 +23,19 @@ export interface Destroying {
   kind: 'draining' | 'clearing'
   /** Apply does nothing any more: it stopped by itself, or was never asked. */
   applyStopped: boolean
-  /** The entry that removed it, if it applied that. */
-  readonly removedAt: EntryId | undefined
   installSettled: boolean
 }
 
 export function becomeDestroying(peer: Peer, reason: string): void {
   if (peer.destroying !== undefined) return
-  const { region, install, ports, self } = peer
-  const removesItself = peer.isInitialised && peerById(region, self.id) === undefined
+  const { install, ports, self } = peer
+  const removesItself = removalOf(peer) !== undefined
   // A leader's last word: without it the others may not know that they need it no longer. If it gets
   // lost, the tombstone answers those who ask (store/replicas.ts).
   if (removesItself && peer.raft.hasReady()) sendMessages(peer, peer.raft.ready().messages)
   peer.destroying = {
     kind: 'draining',
     applyStopped: removesItself || install !== undefined || !peer.isInitialised,
-    removedAt: removesItself ? { index: peer.appliedIndex, term: peer.appliedTerm } : undefined,
     installSettled: isSettled(install),
   }
   answerAll(peer)
@@ -50,6 +47,12 @@ export function becomeDestroying(peer: Peer, reason: string): void {
   if (install !== undefined && !peer.destroying.installSettled) ports.snapshots.cancel(peer.id)
   ports.logger.info({ region: peer.id, peer: self.id, reason }, 'destroying a replica')
   maybeClear(peer)
+}
+
+/** The entry that removed it, which is the last that it applied; undefined if it heard from others. */
+function removalOf(peer: Peer): EntryId | undefined {
+  if (!peer.isInitialised || peerById(peer.region, peer.self.id) !== undefined) return undefined
+  return { index: peer.appliedIndex, term: peer.appliedTerm }
 }
 
 function isSettled(install: Install | undefined): boolean {
@@ -127,7 +130,7 @@ function maybeClear(peer: Peer): void {
   destroying.kind = 'clearing'
   if (install === undefined && peer.isInitialised) ports.apply.destroy(peer.id)
   if (install !== undefined && install.data.length > 0) ports.snapshots.discard(install.data)
-  const { removedAt } = destroying
+  const removedAt = removalOf(peer)
   ports.replicas.clear({
     kind: RegionStateKind.Tombstone,
     region,

@@ -6,6 +6,7 @@
  *   sender unknown here, its conf_ver is lower       it was removed: told so when it asks for votes
  *   meant for another peer of this store             a later one: ours was removed; an earlier: stale
  */
+import { isVoteRequest } from '../raft/message.ts'
 import { MessageType } from '../raft/types.ts'
 import type { RaftEnvelope } from '../transport/port.ts'
 import { becomeDestroying } from './destroy.ts'
@@ -72,25 +73,21 @@ function isForUs(peer: Peer, envelope: RaftEnvelope): boolean {
 
 /** Appends also go out as a last word to somebody who is none any more. */
 function addressesMember({ message }: RaftEnvelope): boolean {
-  return message.type === MessageType.Heartbeat || asksForVotes({ message })
+  return message.type === MessageType.Heartbeat || isVoteRequest(message.type)
 }
 
 /** Raft answers it, as the thesis asks for: membership is not a matter of one replica's belief. */
 function acceptStranger(peer: Peer, envelope: RaftEnvelope): boolean {
-  const { from, epoch } = envelope
+  const { from, epoch, message } = envelope
   const { confVer } = peer.region.epoch
   if (epoch.confVer < confVer) {
-    if (asksForVotes(envelope)) sendTombstone(peer, from)
+    // Only who believes to be a voter asks: a replica that has yet to hear of itself never does.
+    if (isVoteRequest(message.type)) sendTombstone(peer, from)
     return false
   }
   if (peer.strangers.size >= STRANGERS_MAX) peer.strangers.clear()
   peer.strangers.set(from.id, from)
   return true
-}
-
-/** Only who believes to be a voter asks: a replica that has yet to hear of itself never does. */
-function asksForVotes({ message }: Pick<RaftEnvelope, 'message'>): boolean {
-  return message.type === MessageType.RequestVote || message.type === MessageType.RequestPreVote
 }
 
 export function onRemovedSignal(

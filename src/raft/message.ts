@@ -49,6 +49,11 @@ export function isResponse(type: MessageType): boolean {
   )
 }
 
+/** Questions for a vote, or whether there would be one. */
+export function isVoteRequest(type: MessageType): boolean {
+  return type === MessageType.RequestVote || type === MessageType.RequestPreVote
+}
+
 /**
  * What may leave only after everything promised before it is on disk: acknowledgements, votes, and
  * requests for votes (a request names a log and a term that must survive a crash).

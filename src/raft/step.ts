@@ -10,7 +10,7 @@ import {
 } from './election.ts'
 import { onAppend, onHeartbeat, onSnapshot } from './follower.ts'
 import { onForwardedProposal, onTransferLeader, type ProposeRefusal, tickLeader } from './leader.ts'
-import { isLocalMessage, isResponse, newMessage } from './message.ts'
+import { isLocalMessage, isResponse, isVoteRequest, newMessage } from './message.ts'
 import type { Raft } from './raft.ts'
 import { onReadRequest, onReadResponse } from './reads.ts'
 import { onAppendResponse, onHeartbeatResponse } from './replication.ts'
@@ -48,7 +48,7 @@ export function step(raft: Raft, message: Message): StepResult {
     onStale(raft, message)
     return 'ok'
   }
-  if (message.type === MessageType.RequestVote || message.type === MessageType.RequestPreVote) {
+  if (isVoteRequest(message.type)) {
     onVoteRequest(raft, message)
     return 'ok'
   }
@@ -61,7 +61,7 @@ export function step(raft: Raft, message: Message): StepResult {
 /** A later term is entered, except for a pre-vote, which only asks about one. False: ignore it. */
 function maybeAdvanceTerm(raft: Raft, message: Message): boolean {
   const { type } = message
-  if (type === MessageType.RequestVote || type === MessageType.RequestPreVote) {
+  if (isVoteRequest(type)) {
     if (isRefusedByLease(raft, message)) return false
     if (type === MessageType.RequestPreVote) return true
   }

@@ -16,7 +16,7 @@ import { CAMPAIGN, CLEARED, type PeerMessage, PeerTag } from '../peer/messages.t
 import { Peer } from '../peer/peer.ts'
 import type { PeerPorts, ReplicaService } from '../peer/ports.ts'
 import { rejectVoteOfGone } from '../raft/election.ts'
-import { newMessage } from '../raft/message.ts'
+import { isVoteRequest, newMessage } from '../raft/message.ts'
 import { MessageType } from '../raft/types.ts'
 import { regionStateKey } from '../region/keys.ts'
 import { type Peer as PeerMeta, peerById, peerOnStore, type Region } from '../region/region.ts'
@@ -198,9 +198,8 @@ export class Replicas implements ReplicaService {
    */
   #answerForDead(envelope: RaftEnvelope, { region, peerId, removedAt }: Tombstone): void {
     const { from, to, epoch, message, regionId } = envelope
-    const asks =
-      message.type === MessageType.RequestVote || message.type === MessageType.RequestPreVote
-    if (!asks || epoch.confVer >= region.epoch.confVer || region.peers.length === 0) return
+    const isEarlier = epoch.confVer < region.epoch.confVer && region.peers.length > 0
+    if (!isVoteRequest(message.type) || !isEarlier) return
     const { transport, metrics } = this.#attached()
     const answer = { regionId, from: { ...to, id: peerId }, to: from, epoch: region.epoch }
     if (peerById(region, from.id) === undefined) {

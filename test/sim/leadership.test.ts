@@ -1,15 +1,14 @@
 /** What becomes of leaders and of those who waited for them. */
 import { describe, expect, it } from 'vitest'
-import { CAMPAIGN, PeerTag } from '../../src/peer/messages.ts'
+import { CAMPAIGN } from '../../src/peer/messages.ts'
 import type { Peer } from '../../src/peer/peer.ts'
 import { ChangeType } from '../../src/region/change-peers.ts'
+import { changeOf, sendOrder } from './memberships.ts'
 import { World } from './world.ts'
 
 function orderRemoval(world: World, leader: Peer, gone: Peer): void {
-  const { id: peerId, storeId } = gone.self
-  const changes = [{ type: ChangeType.Remove, peerId, storeId }]
-  const order = { epoch: leader.region.epoch, targetId: leader.self.id, changes, transferTo: [] }
-  world.store(leader.self.storeId).life!.router.sendForced(1, { tag: PeerTag.PdOrder, order })
+  const changes = [changeOf(ChangeType.Remove, gone.self)]
+  sendOrder(world, leader, { changes, transferTo: [] })
 }
 
 describe('the only replica of a region', () => {

@@ -114,7 +114,7 @@ export class Memberships {
       this.#swap(leader, one, free)
     } else if (one.role === PeerRole.Voter) {
       this.counts.handovers!++
-      this.#send(leader, { changes: undefined, transferTo: [one] })
+      sendOrder(this.#world, leader, { changes: undefined, transferTo: [one] })
     }
   }
 
@@ -188,13 +188,7 @@ export class Memberships {
 
   #change(leader: Peer, name: string, changes: PeerChange[]): void {
     this.counts[name]!++
-    this.#send(leader, { changes, transferTo: [] })
-  }
-
-  #send({ id, self, region }: Peer, order: Pick<PdOrder, 'changes' | 'transferTo'>): void {
-    const { life } = this.#world.store(self.storeId)
-    const full = { epoch: region.epoch, targetId: self.id, ...order }
-    life?.router.sendForced(id, { tag: PeerTag.PdOrder, order: full })
+    sendOrder(this.#world, leader, { changes, transferTo: [] })
   }
 
   #adds(type: ChangeType, storeId: number): PeerChange {
@@ -211,6 +205,17 @@ export class Memberships {
   }
 }
 
-function changeOf(type: ChangeType, { id, storeId }: PeerMeta): PeerChange {
+/** As it arrives from the placement driver. */
+export function sendOrder(
+  world: World,
+  { id, self, region }: Peer,
+  order: Pick<PdOrder, 'changes' | 'transferTo'>,
+): void {
+  const { life } = world.store(self.storeId)
+  const full = { epoch: region.epoch, targetId: self.id, ...order }
+  life?.router.sendForced(id, { tag: PeerTag.PdOrder, order: full })
+}
+
+export function changeOf(type: ChangeType, { id, storeId }: PeerMeta): PeerChange {
   return { type, peerId: id, storeId }
 }
