@@ -18,9 +18,9 @@ afterEach(async () => {
   harness = undefined
 })
 
-/** No log of the store goes back to where the other one's ended. */
-async function compactedPast(number: number, lasts: ReadonlyMap<number, number>): Promise<void> {
-  await expect.poll(() => harness!.reaching(number, lasts), { timeout: 20_000 }).toEqual([])
+/** No running store's log goes back to where the other one's ended. */
+async function compactedPast(lasts: ReadonlyMap<number, number>): Promise<void> {
+  await expect.poll(() => harness!.reaching(lasts), { timeout: 20_000 }).toEqual([])
 }
 
 async function caughtUp(number: number): Promise<void> {
@@ -63,7 +63,7 @@ describe('a store that comes back', () => {
     await harness.write(0, 200)
     const lasts = await harness.stopStore(3)
     await harness.write(200, 1500)
-    await compactedPast(1, lasts)
+    await compactedPast(lasts)
     await harness.startStore(3)
     await caughtUp(3)
     expect(metric(3, 'snapshots_installed')).toBe(1)
@@ -86,7 +86,7 @@ describe('a store that comes back', () => {
     await harness.write(0, 500)
     const lasts = await harness.stopStore(3)
     await harness.write(500, 4000)
-    await compactedPast(1, lasts)
+    await compactedPast(lasts)
     const writing = harness.write(4000, 8000)
     await harness.startStore(3)
     await writing
@@ -109,7 +109,7 @@ async function interrupt(
   await harness.write(0, 100)
   const lasts = await harness.stopStore(3)
   await harness.write(100, KEYS, VALUE_BYTES)
-  await compactedPast(1, lasts)
+  await compactedPast(lasts)
   await harness.stopStore(1)
   const dir = join(harness.storeDir(3), 'snap')
   const made = await receivedSet(harness!.storeDir(1), dir)
