@@ -24,6 +24,7 @@ import {
 import { readPacked, readRequest } from './raw-request-decode.ts'
 import { requestSizeHint, writeRequest } from './raw-request-encode.ts'
 import { readResponse, responseSizeHint, writeResponse } from './raw-response.ts'
+import { ERROR_TEXT, notSupported } from './tikvpb.ts'
 import { bytesTag, fieldOf, varintTag, WireType } from './wire.ts'
 
 const COMMANDS = bytesTag(1)
@@ -32,9 +33,12 @@ const PACKED_IDS = bytesTag(2)
 const EMPTY_COMMAND = 255
 const TEST_ID = varintTag(1)
 const REGION_ERROR = bytesTag(1)
-const ERROR_TEXT = bytesTag(2)
-/** Commands we do not run, whose response has a plain error text in field 2. */
-const WITH_ERROR_TEXT: ReadonlySet<number> = new Set([12, 20, 34])
+/** Commands we do not run, whose response has a plain error text. */
+const WITH_ERROR_TEXT: ReadonlyMap<number, string> = new Map([
+  [12, 'KvDeleteRange'],
+  [20, 'RawDeleteRange'],
+  [34, 'RawCoprocessor'],
+])
 /** The one response whose region_error is not field 1. */
 const COPROCESSOR = 22
 
@@ -100,7 +104,10 @@ function readOneof(reader: ProtoReader, field: number, sink: ResponseSink): Batc
   try {
     if (isRawKind(field)) command = readRequest(reader, field, sink, 0)
     else if (field === EMPTY_COMMAND) command = readEmptyCommand(reader)
-    else command = new RejectedCommand(field, `command ${field} is not supported`, 0)
+    else {
+      const name = WITH_ERROR_TEXT.get(field) ?? `command ${field}`
+      command = new RejectedCommand(field, notSupported(name), 0)
+    }
   } catch (error) {
     if (!(error instanceof PolyraftError)) throw error
     command = new RejectedCommand(field, error.message, 0)

@@ -5,6 +5,7 @@
  */
 import type { MethodDefinition } from '@grpc/grpc-js'
 import { RawKind } from './raw.ts'
+import { bytesTag } from './wire.ts'
 
 function identity(bytes: Buffer): Buffer {
   return bytes
@@ -30,7 +31,29 @@ export const tikvServiceDefinition = {
   RawDelete: method('RawDelete', false),
   RawBatchDelete: method('RawBatchDelete', false),
   RawScan: method('RawScan', false),
+  RawDeleteRange: method('RawDeleteRange', false),
+  RawCompareAndSwap: method('RawCompareAndSwap', false),
+  RawGetKeyTTL: method('RawGetKeyTTL', false),
+  RawCoprocessor: method('RawCoprocessor', false),
   BatchCommands: method('BatchCommands', true),
+}
+
+/**
+ * Methods that are not run, whose response has an error text (see ERROR_TEXT). TiKV's clients give it
+ * to their caller at once; after UNIMPLEMENTED they would try again until their time is up.
+ */
+export const REFUSED_METHODS = [
+  'RawDeleteRange',
+  'RawCompareAndSwap',
+  'RawGetKeyTTL',
+  'RawCoprocessor',
+] as const
+
+/** The field for it, in the responses of all raw writes and of the methods above. */
+export const ERROR_TEXT = bytesTag(2)
+
+export function notSupported(what: string): string {
+  return `${what} is not supported by this server version`
 }
 
 /** Unary methods by the kind of request they take. */

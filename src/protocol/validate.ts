@@ -5,6 +5,7 @@
 import { compareBytes } from '../base/bytes.ts'
 import { ENTRY_BYTES_MAX, KEY_BYTES_MAX } from '../base/limits.ts'
 import { RawKind, type RawRequest } from './raw.ts'
+import { notSupported } from './tikvpb.ts'
 
 const API_V1 = 0
 /** Bounds of a scan may be a longest key and a zero byte: the first key behind it. */
@@ -94,7 +95,7 @@ function validateTtls(request: RawRequest): string | undefined {
     return `${ttls.length} ttls for ${request.keys.length} keys: give none, one, or one a key`
   }
   for (const ttl of ttls) {
-    if (ttl !== 0) return 'TTL is not supported by this server version'
+    if (ttl !== 0) return notSupported('TTL')
   }
   return undefined
 }

@@ -1,6 +1,7 @@
 /**
- * tikvpb.Tikv: raw commands, one by one or on BatchCommands streams, into a StoreService. All other
- * methods of the service answer UNIMPLEMENTED, which gRPC does for methods that are not there.
+ * tikvpb.Tikv: raw commands, one by one or on BatchCommands streams, into a StoreService. Methods that
+ * are not run answer with an error where their response has room for one, and with UNIMPLEMENTED
+ * otherwise, which gRPC does for methods that are not there.
  *
  * What is wrong with a request in itself is answered before the store sees it: in the command's
  * `error`, and as gRPC INVALID_ARGUMENT where a unary response has no such field (RawBatchGet,
@@ -27,7 +28,13 @@ import {
 } from '../protocol/raw.ts'
 import { decodeRequest } from '../protocol/raw-request-decode.ts'
 import { writeResponse } from '../protocol/raw-response.ts'
-import { tikvServiceDefinition, UNARY_KINDS } from '../protocol/tikvpb.ts'
+import {
+  ERROR_TEXT,
+  notSupported,
+  REFUSED_METHODS,
+  tikvServiceDefinition,
+  UNARY_KINDS,
+} from '../protocol/tikvpb.ts'
 import { validateRequest } from '../protocol/validate.ts'
 import type { StoreService } from '../store/port.ts'
 import { BatchStream, type BatchStreamLimits, DEFAULT_BATCH_STREAM_LIMITS } from './batch-stream.ts'
@@ -67,6 +74,7 @@ export function addTikvService(
     RawDelete: unary(UNARY_KINDS.RawDelete),
     RawBatchDelete: unary(UNARY_KINDS.RawBatchDelete),
     RawScan: unary(UNARY_KINDS.RawScan),
+    ...refusals(),
     BatchCommands: (call: ServerDuplexStream<Buffer, Buffer>): void => {
       streams.add(new BatchStream(call, { store, cluster, limits, onClosed: forget }))
     },
@@ -77,6 +85,17 @@ export function addTikvService(
       for (const stream of streams) stream.stop()
     },
   }
+}
+
+function refusals(): Record<string, UnaryHandler> {
+  const handlers: Record<string, UnaryHandler> = {}
+  for (const method of REFUSED_METHODS) {
+    handlers[method] = (_call, callback) => {
+      unaryWriter.textField(ERROR_TEXT, notSupported(method))
+      callback(null, unaryWriter.takeCopy())
+    }
+  }
+  return handlers
 }
 
 function unaryHandler(kind: RawKind, store: StoreService, cluster: ClusterCheck): UnaryHandler {

@@ -136,7 +136,7 @@ describe('gRPC', () => {
       expect(await call('RawPut', bytes)).toMatchObject({ code: status.INVALID_ARGUMENT })
       expect(await streamEnd(bytes)).toBe(status.INVALID_ARGUMENT)
     }
-    expect(await call('RawCoprocessor', Buffer.alloc(0))).toMatchObject({
+    expect(await call('RawChecksum', Buffer.alloc(0))).toMatchObject({
       code: status.UNIMPLEMENTED,
     })
     expect(cluster.pids().stores[0]!.pid).toBe(pid)

@@ -81,7 +81,9 @@ describe('batches of requests', () => {
     expect((get as RawRequest).key.toString()).toBe('g')
   })
 
-  it('reject what is not supported, with its number', () => {
+  const unsupported = (what: string): string => `${what} is not supported by this server version`
+
+  it('reject what is not supported, by its name or number', () => {
     const requests = [
       { RawDeleteRange: { start_key: Buffer.from('a') } },
       { Get: { version: 5 } },
@@ -94,11 +96,11 @@ describe('batches of requests', () => {
     const answers = commands.map((command) => rejection(command as RejectedCommand))
     expect(answers).toEqual([
       {
-        responses: [{ RawDeleteRange: { error: 'command 20 is not supported' } }],
+        responses: [{ RawDeleteRange: { error: unsupported('RawDeleteRange') } }],
         request_ids: [1],
       },
       {
-        responses: [{ Get: { region_error: { message: 'command 1 is not supported' } } }],
+        responses: [{ Get: { region_error: { message: unsupported('command 1') } } }],
         request_ids: [2],
       },
       { responses: [{ Empty: { test_id: 77 } }], request_ids: [3] },

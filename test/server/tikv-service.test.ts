@@ -160,8 +160,17 @@ describe('unary calls', () => {
     expect(answer.details).toMatch(/^malformed message at byte 1: /)
   })
 
+  it.each(['RawDeleteRange', 'RawCompareAndSwap', 'RawGetKeyTTL', 'RawCoprocessor'])(
+    '%s: the answer itself says that it is not supported, for UNIMPLEMENTED is retried',
+    async (method) => {
+      const error = `${method} is not supported by this server version`
+      const answer = await unaryBytes(method, Buffer.alloc(0))
+      expect(answer).toEqual(Buffer.concat([Buffer.from([0x12, error.length]), bytes(error)]))
+    },
+  )
+
   it('of other methods are not implemented', async () => {
-    const answer = await statusOf(unaryBytes('RawCompareAndSwap', Buffer.alloc(0)))
+    const answer = await statusOf(unaryBytes('RawChecksum', Buffer.alloc(0)))
     expect(answer.code).toBe(status.UNIMPLEMENTED)
   })
 })
@@ -210,8 +219,10 @@ describe('a stream of commands', () => {
     })
     await stream.answer(5)
     expect(Object.fromEntries(stream.answers)).toEqual({
-      1: { Get: { region_error: { message: 'command 1 is not supported' } } },
-      2: { RawDeleteRange: { error: 'command 20 is not supported' } },
+      1: {
+        Get: { region_error: { message: 'command 1 is not supported by this server version' } },
+      },
+      2: { RawDeleteRange: { error: 'RawDeleteRange is not supported by this server version' } },
       3: { RawScan: { region_error: { message: expect.stringMatching(/wrong way round/) } } },
       4: { RawPut: { error: 'key is empty' } },
       5: { Empty: { test_id: 9 } },
