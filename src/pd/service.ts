@@ -157,7 +157,8 @@ export function metaStorageService(core: PdCore): UntypedServiceImplementation {
       call: ServerUnaryCall<pb.MetaGetRequest, pb.MetaGetResponse>,
       answer: sendUnaryData<pb.MetaGetResponse>,
     ): void => {
-      const asked = call.request.header?.clusterId ?? 0
+      // TiKV's clients send no header here; an error would have them wait for 5 s as they connect.
+      const asked = call.request.header?.clusterId || core.clusterId
       const wrong = asked !== core.clusterId ? clusterMismatch(asked, core.clusterId) : undefined
       const header =
         wrong === undefined ? okHeader(core.clusterId) : errorHeader(core.clusterId, wrong)

@@ -121,7 +121,12 @@ describe('discovery', () => {
     const request = { key: key('resource_group/settings'), rangeEnd: EMPTY, limit: 0, revision: 0 }
     const metaHeader = { clusterId: header.clusterId, source: 'test' }
     const response = await call(metaStorageMethods.get, { header: metaHeader, ...request })
-    expect(response).toMatchObject({ header: { ...ok, revision: 1 }, kvs: [], count: 0 })
+    const none = { header: { ...ok, revision: 1 }, kvs: [], count: 0 }
+    expect(response).toMatchObject(none)
+    // As TiKV's clients ask.
+    const bare = await call(metaStorageMethods.get, { header: undefined, ...request })
+    expect(bare).toMatchObject(none)
+    expect(bare.header?.error ?? undefined).toBe(undefined)
     const wrong = await call(metaStorageMethods.get, {
       header: { clusterId: 1, source: '' },
       ...request,
