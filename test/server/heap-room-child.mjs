@@ -1,9 +1,14 @@
-/** Counts the markings of a heap through which 512 MiB of short-lived buffers pass: argv[2] = 'room' or 'none'. */
+/**
+ * Counts the markings of a heap through which short-lived buffers pass, half a MiB a round.
+ *   none ROUNDS   until the first one has ended, ROUNDS at most
+ *   room ROUNDS   in so many rounds
+ */
 import { constants, PerformanceObserver } from 'node:perf_hooks'
 import { setTimeout as sleep, setImmediate as turn } from 'node:timers/promises'
 import { giveHeapRoom } from '../../dist/server/heap-room.js'
 
-if (process.argv[2] === 'room') giveHeapRoom()
+const [, , mode, roundsMax] = process.argv
+if (mode === 'room') giveHeapRoom()
 
 let markings = 0
 let begun = Number.POSITIVE_INFINITY
@@ -17,7 +22,9 @@ new PerformanceObserver((list) => {
 const held = Array.from({ length: 100_000 }, (_, i) => ({ index: i, text: `entry ${i}` }))
 globalThis.gc()
 begun = performance.now()
-for (let round = 0; round < 1024; round++) {
+let round = 0
+while (round < Number(roundsMax) && (mode === 'room' || markings === 0)) {
+  round++
   for (let i = 0; i < 32; i++) Buffer.allocUnsafeSlow(16_384)
   // Objects of a round: they fill the new space, and so bring about scavenges.
   Array.from({ length: 512 }, (_, i) => ({ index: i, round }))
@@ -25,4 +32,4 @@ for (let round = 0; round < 1024; round++) {
 }
 // The observer hears of the last ones a turn later.
 await sleep(10)
-process.stdout.write(JSON.stringify({ markings, held: held.length }))
+process.stdout.write(JSON.stringify({ markings, rounds: round, held: held.length }))
