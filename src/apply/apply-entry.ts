@@ -23,6 +23,8 @@ import type { ApplyFsm } from './apply-fsm.ts'
 /** Puts the operations of commands into the batch of the round. */
 export class Stager implements CommandVisitor {
   batch: KvBatch
+  /** The batch must be durable before anybody hears of it. */
+  mustSync = false
 
   constructor(batch: KvBatch) {
     this.batch = batch

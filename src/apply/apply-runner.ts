@@ -30,9 +30,6 @@ import { ApplyFsm, type ApplyMessage } from './apply-fsm.ts'
 import { type ApplyLimits, DEFAULT_APPLY_LIMITS } from './limits.ts'
 import type { ApplyResult, ApplyTask, SnapshotPinned } from './port.ts'
 
-/** WAL without fsync: after a crash the raft log holds what the engine lost. */
-const UNSYNCED = { sync: false } as const
-
 export interface ApplyRunnerOptions {
   /** Whose replicas these are. */
   readonly storeId: StoreId
@@ -267,11 +264,13 @@ export class ApplyRunner implements PollHandler<ApplyFsm, never> {
     this.#stager.putState(applyStateKey(fsm.id), fsm.takeState())
   }
 
+  /** WAL without fsync, as a rule: after a crash the raft log holds what the engine lost. */
   #write(): void {
     const stager = this.#stager
     if (stager.batch.length === 0) return
-    this.#options.engine.write(stager.batch, UNSYNCED)
+    this.#options.engine.write(stager.batch, { sync: stager.mustSync })
     stager.batch = this.#options.engine.newBatch()
+    stager.mustSync = false
   }
 
   #pin({ id: regionId, region, appliedIndex, appliedTerm }: ApplyFsm, id: number): void {

@@ -1,6 +1,6 @@
 /** What becomes of leaders and of those who waited for them. */
 import { describe, expect, it } from 'vitest'
-import { CAMPAIGN } from '../../src/peer/messages.ts'
+import { CAMPAIGN, PeerTag } from '../../src/peer/messages.ts'
 import type { Peer } from '../../src/peer/peer.ts'
 import { ChangeType } from '../../src/region/change-peers.ts'
 import { changeOf, sendOrder } from './memberships.ts'
@@ -116,5 +116,31 @@ it('a region that shrinks to one voter commits by that one from then on', async 
   }
   for (const call of calls) expect((await world.answered(call)).outcome).toBe('ok')
   expect(leader.region.peers).toHaveLength(1)
+  expect((await world.answered(world.put(storeId, 'k', 'v'))).outcome).toBe('ok')
+})
+
+it('a leader that removed the only other voter knows of it after a power loss', async () => {
+  const world = await World.open()
+  const leader = await world.awaitLeader()
+  await world.run(500)
+  const { storeId } = leader.self
+  const [one, other] = world.stores.map((s) => s.peer(1)!).filter((p) => p !== leader)
+  orderRemoval(world, leader, one!)
+  await world.until(() => leader.region.peers.length === 2)
+  const { storeId: dead } = other!.self
+  orderRemoval(world, leader, other!)
+  // PD tells the other that it is removed; that this is committed it never hears from anybody.
+  const { lastIndex } = leader.raft
+  await world.until(() => other!.raft.persistedIndex > lastIndex)
+  world.network.cut(storeId, dead)
+  await world.until(() => leader.region.peers.length === 1)
+  const told = { tag: PeerTag.Removed, peerId: other!.self.id, epoch: leader.region.epoch }
+  world.store(dead).life!.router.sendForced(1, told)
+  await world.until(() => world.store(dead).peer(1) === undefined)
+  expect(other!.raft.commitIndex).toBeLessThan(leader.raft.commitIndex)
+  world.network.heal()
+  world.stop(storeId, 'power-loss')
+  await world.restart(storeId)
+  expect((await world.awaitLeader()).self.storeId).toBe(storeId)
   expect((await world.answered(world.put(storeId, 'k', 'v'))).outcome).toBe('ok')
 })

@@ -1,6 +1,6 @@
 /**
- * Plants a fault in the code of apply states, snapshots, log compaction and rest, in a copy of the
- * tree, and runs the stories of the simulated world, told ones and random ones: something must fail.
+ * Plants a fault in the code of apply, snapshots, log compaction and rest, in a copy of the tree, and
+ * runs the stories of the simulated world, told ones and random ones: something must fail.
  *
  *   node test/sim/mutants.mjs [--check | number …]     SIM_SEEDS: how many stories each gets at most
  *
@@ -11,7 +11,8 @@ import { join } from 'node:path'
 import { plantFaults } from '../planted.mjs'
 
 const SEEDS = process.env.SIM_SEEDS ?? '100'
-const STORIES = ['test/sim/snapshots.test.ts', 'test/sim/hibernate.test.ts']
+const TOLD = ['snapshots', 'hibernate', 'leadership']
+const STORIES = TOLD.map((name) => `test/sim/${name}.test.ts`)
 
 /** what is wrong then; file in src; what stands there; what takes its place */
 const MUTANTS = [
@@ -167,6 +168,12 @@ const MUTANTS = [
     '    this.#truncatedTerm = term\n    this.#stateIsDue = true\n',
     '    this.#truncatedTerm = term\n',
   ],
+  [
+    'a membership is told of before it is durable',
+    'apply/admin/change-peer.ts',
+    '  stager.mustSync = true\n',
+    '',
+  ],
 ]
 
 const faults = MUTANTS.map(([title, file, from, to], i) => ({
@@ -190,7 +197,7 @@ function failureOfStories(copy) {
   if (status === 0) return undefined
   const text = stdout + stderr
   const seed = /seed (\d+) fails/.exec(text)?.[1]
-  const story = /FAIL {2}test\/sim\/(?:snapshots|hibernate).test.ts > (.*)/.exec(text)?.[1]
+  const story = new RegExp(`FAIL {2}test/sim/(?:${TOLD.join('|')}).test.ts > (.*)`).exec(text)?.[1]
   if (seed === undefined && story === undefined) throw new Error(`no story was run:\n${text}`)
   const cause = /(?:Caused by: |AssertionError: )(.*)/.exec(text)?.[1] ?? 'nobody awaits its error'
   return `${seed === undefined ? `"${story}"` : `seed ${seed}`}: ${cause}`

@@ -6,8 +6,12 @@
  *              that is removed leaves a tombstone, and applies nothing more
  *   On result  peer/admin/change-peer.ts: raft, peer and placement driver learn of it
  *
- * INVARIANT: an entry that is applied again after a restart finds the region as it was before it,
- * since region state and applied index are one batch.
+ * INVARIANTS
+ * - An entry that is applied again after a restart finds the region as it was before it, since region
+ *   state and applied index are one batch.
+ * - A membership is durable before anybody hears of it. Who is told that it was removed destroys
+ *   itself; a leader that then forgot, in a power loss, that the removal is committed would need the
+ *   vote of the dead to find it out.
  */
 import { asBuffer } from '../../base/bytes.ts'
 import { decodeChangePeer } from '../../command/admin.ts'
@@ -34,6 +38,7 @@ export function applyChangePeer(fsm: ApplyFsm, entry: Entry, stager: Stager): vo
   }
   fsm.changeRegion(next)
   stager.putState(regionStateKey(fsm.id), encodeRegionState(stateOf(fsm, next, entry)))
+  stager.mustSync = true
 }
 
 function stateOf(fsm: ApplyFsm, region: Region, { index, term }: Entry): RegionState {
