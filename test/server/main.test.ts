@@ -4,6 +4,7 @@ import { chmodSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
 import { describe, expect, onTestFinished, test } from 'vitest'
 import { builtUrl } from '../../src/base/built-url.ts'
 import { sampleConfig } from '../../src/server/config-sample.ts'
@@ -15,14 +16,20 @@ interface Outcome {
   readonly stderr: string
 }
 
+const main = fileURLToPath(builtUrl('server/main.js'))
+
 function polyraft(...args: string[]): Promise<Outcome> {
-  const main = fileURLToPath(builtUrl('server/main.js'))
   return new Promise((resolve) => {
     execFile(process.execPath, [main, ...args], (error, stdout, stderr) => {
       resolve({ code: error === null ? 0 : Number(error.code), stdout, stderr })
     })
   })
 }
+
+test('the command can be run by its name, as npx does', async () => {
+  const { stdout } = await promisify(execFile)(main, ['--version'])
+  expect(stdout).toMatch(/^\d+\.\d+\.\d+$/m)
+})
 
 describe('exit codes', () => {
   test.each([
