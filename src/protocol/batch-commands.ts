@@ -21,10 +21,11 @@ import {
   type RawResponse,
   type ResponseSink,
 } from './raw.ts'
+import { ResponseTag } from './raw-fields.ts'
 import { readPacked, readRequest } from './raw-request-decode.ts'
 import { requestSizeHint, writeRequest } from './raw-request-encode.ts'
 import { readResponse, responseSizeHint, writeResponse } from './raw-response.ts'
-import { ERROR_TEXT, notSupported } from './tikvpb.ts'
+import { notSupported } from './tikvpb.ts'
 import { bytesTag, fieldOf, varintTag, WireType } from './wire.ts'
 
 const COMMANDS = bytesTag(1)
@@ -32,7 +33,6 @@ const ID = varintTag(2)
 const PACKED_IDS = bytesTag(2)
 const EMPTY_COMMAND = 255
 const TEST_ID = varintTag(1)
-const REGION_ERROR = bytesTag(1)
 /** Commands we do not run, whose response has a plain error text. */
 const WITH_ERROR_TEXT: ReadonlyMap<number, string> = new Map([
   [12, 'KvDeleteRange'],
@@ -41,6 +41,7 @@ const WITH_ERROR_TEXT: ReadonlyMap<number, string> = new Map([
 ])
 /** The one response whose region_error is not field 1. */
 const COPROCESSOR = 22
+const COPROCESSOR_REGION_ERROR = bytesTag(2)
 
 const KINDS: ReadonlySet<number> = new Set(Object.values(RawKind))
 
@@ -168,8 +169,9 @@ export function writeRejection(writer: ProtoWriter, command: RejectedCommand): v
 function writeRejectionBody(writer: ProtoWriter, command: RejectedCommand): void {
   const { field, error } = command
   if (field === EMPTY_COMMAND) writer.uintField(TEST_ID, command.testId)
-  else if (WITH_ERROR_TEXT.has(field)) writer.textField(ERROR_TEXT, error)
-  else writeMessageError(writer, field === COPROCESSOR ? ERROR_TEXT : REGION_ERROR, error)
+  else if (WITH_ERROR_TEXT.has(field)) writer.textField(ResponseTag.Error, error)
+  else if (field === COPROCESSOR) writeMessageError(writer, COPROCESSOR_REGION_ERROR, error)
+  else writeMessageError(writer, ResponseTag.RegionError, error)
 }
 
 /** Ends a message of either direction: the ids of its commands, in their order. @hot */

@@ -5,7 +5,6 @@
  */
 import type { MethodDefinition } from '@grpc/grpc-js'
 import { RawKind } from './raw.ts'
-import { bytesTag } from './wire.ts'
 
 function identity(bytes: Buffer): Buffer {
   return bytes
@@ -23,24 +22,9 @@ function method(name: string, stream: boolean): MethodDefinition<Buffer, Buffer>
   }
 }
 
-export const tikvServiceDefinition = {
-  RawGet: method('RawGet', false),
-  RawBatchGet: method('RawBatchGet', false),
-  RawPut: method('RawPut', false),
-  RawBatchPut: method('RawBatchPut', false),
-  RawDelete: method('RawDelete', false),
-  RawBatchDelete: method('RawBatchDelete', false),
-  RawScan: method('RawScan', false),
-  RawDeleteRange: method('RawDeleteRange', false),
-  RawCompareAndSwap: method('RawCompareAndSwap', false),
-  RawGetKeyTTL: method('RawGetKeyTTL', false),
-  RawCoprocessor: method('RawCoprocessor', false),
-  BatchCommands: method('BatchCommands', true),
-}
-
 /**
- * Methods that are not run, whose response has an error text (see ERROR_TEXT). TiKV's clients give it
- * to their caller at once; after UNIMPLEMENTED they would try again until their time is up.
+ * Methods that are not run, whose response has an error text where those of raw writes have it. TiKV's
+ * clients give it to their caller at once; after UNIMPLEMENTED they would try again until their time is up.
  */
 export const REFUSED_METHODS = [
   'RawDeleteRange',
@@ -49,8 +33,17 @@ export const REFUSED_METHODS = [
   'RawCoprocessor',
 ] as const
 
-/** The field for it, in the responses of all raw writes and of the methods above. */
-export const ERROR_TEXT = bytesTag(2)
+export const tikvServiceDefinition = {
+  RawGet: method('RawGet', false),
+  RawBatchGet: method('RawBatchGet', false),
+  RawPut: method('RawPut', false),
+  RawBatchPut: method('RawBatchPut', false),
+  RawDelete: method('RawDelete', false),
+  RawBatchDelete: method('RawBatchDelete', false),
+  RawScan: method('RawScan', false),
+  ...Object.fromEntries(REFUSED_METHODS.map((name) => [name, method(name, false)])),
+  BatchCommands: method('BatchCommands', true),
+}
 
 export function notSupported(what: string): string {
   return `${what} is not supported by this server version`

@@ -26,10 +26,10 @@ import {
   type RawResponse,
   type ResponseSink,
 } from '../protocol/raw.ts'
+import { ResponseTag } from '../protocol/raw-fields.ts'
 import { decodeRequest } from '../protocol/raw-request-decode.ts'
 import { writeResponse } from '../protocol/raw-response.ts'
 import {
-  ERROR_TEXT,
   notSupported,
   REFUSED_METHODS,
   tikvServiceDefinition,
@@ -91,7 +91,7 @@ function refusals(): Record<string, UnaryHandler> {
   const handlers: Record<string, UnaryHandler> = {}
   for (const method of REFUSED_METHODS) {
     handlers[method] = (_call, callback) => {
-      unaryWriter.textField(ERROR_TEXT, notSupported(method))
+      unaryWriter.textField(ResponseTag.Error, notSupported(method))
       callback(null, unaryWriter.takeCopy())
     }
   }

@@ -11,6 +11,17 @@ function orderRemoval(world: World, leader: Peer, gone: Peer): void {
   sendOrder(world, leader, { changes, transferTo: [] })
 }
 
+/** A region that lost one of its three replicas; the other may not know yet. */
+async function twoVoters(): Promise<{ world: World; leader: Peer; other: Peer }> {
+  const world = await World.open()
+  const leader = await world.awaitLeader()
+  await world.run(500)
+  const [gone, other] = world.stores.map((s) => s.peer(1)!).filter((p) => p !== leader)
+  orderRemoval(world, leader, gone!)
+  await world.until(() => leader.region.peers.length === 2)
+  return { world, leader, other: other! }
+}
+
 describe('the only replica of a region', () => {
   it('leads at once after a restart, though its entries have to come from disk', async () => {
     const config = { raftLogCacheBytes: 0, raftMaxSizePerMsg: 512 }
@@ -64,20 +75,16 @@ describe('two voters, of which one leads and applies its own removal', () => {
   it.each(['kill', 'power-loss'] as const)(
     'leave one that hears of it from the tombstone, when the last word got lost (%s)',
     async (how) => {
-      const world = await World.open()
-      const stays = await world.awaitLeader()
-      await world.run(500)
-      const [goes, third] = world.stores.map((s) => s.peer(1)!).filter((p) => p !== stays)
-      orderRemoval(world, stays, third!)
-      await world.until(() => goes!.region.peers.length === 2)
-      const from = goes!.self.storeId
+      const { world, leader: stays, other: goes } = await twoVoters()
+      await world.until(() => goes.region.peers.length === 2)
+      const from = goes.self.storeId
       const to = stays.self.storeId
 
       // The removal is in both logs, and its leader does not get to know.
       world.network.cut(from, to)
-      orderRemoval(world, stays, goes!)
+      orderRemoval(world, stays, goes)
       await world.until(() => stays.raft.lastIndex > stays.raft.commitIndex)
-      await world.until(() => goes!.raft.persistedIndex === stays.raft.lastIndex)
+      await world.until(() => goes.raft.persistedIndex === stays.raft.lastIndex)
       world.network.cut(to, from)
       await world.until(() => !stays.isLeader)
       const removal = stays.raft.lastIndex
@@ -85,7 +92,7 @@ describe('two voters, of which one leads and applies its own removal', () => {
       // The other leads, and commits it; nobody else may know.
       world.network.heal()
       world.store(from).life!.router.sendForced(1, CAMPAIGN)
-      await world.until(() => goes!.isLeader && stays.raft.lastIndex > removal)
+      await world.until(() => goes.isLeader && stays.raft.lastIndex > removal)
       world.network.cut(from, to)
       await world.until(() => world.store(from).peer(1) === undefined)
       expect(stays.raft.commitIndex).toBeLessThan(removal)
@@ -100,14 +107,9 @@ describe('two voters, of which one leads and applies its own removal', () => {
 })
 
 it('a region that shrinks to one voter commits by that one from then on', async () => {
-  const world = await World.open()
-  const leader = await world.awaitLeader()
-  await world.run(500)
+  const { world, leader, other } = await twoVoters()
   const { storeId } = leader.self
-  const [one, other] = world.stores.map((s) => s.peer(1)!).filter((p) => p !== leader)
-  orderRemoval(world, leader, one!)
-  await world.until(() => leader.region.peers.length === 2)
-  orderRemoval(world, leader, other!)
+  orderRemoval(world, leader, other)
   // Writes all the time: some are durable here and nowhere else when the membership changes.
   const calls = []
   while (calls.length < 1_000 && leader.region.peers.length === 2) {
@@ -120,24 +122,19 @@ it('a region that shrinks to one voter commits by that one from then on', async 
 })
 
 it('a leader that removed the only other voter knows of it after a power loss', async () => {
-  const world = await World.open()
-  const leader = await world.awaitLeader()
-  await world.run(500)
+  const { world, leader, other } = await twoVoters()
   const { storeId } = leader.self
-  const [one, other] = world.stores.map((s) => s.peer(1)!).filter((p) => p !== leader)
-  orderRemoval(world, leader, one!)
-  await world.until(() => leader.region.peers.length === 2)
-  const { storeId: dead } = other!.self
-  orderRemoval(world, leader, other!)
+  const { storeId: dead } = other.self
+  orderRemoval(world, leader, other)
   // PD tells the other that it is removed; that this is committed it never hears from anybody.
   const { lastIndex } = leader.raft
-  await world.until(() => other!.raft.persistedIndex > lastIndex)
+  await world.until(() => other.raft.persistedIndex > lastIndex)
   world.network.cut(storeId, dead)
   await world.until(() => leader.region.peers.length === 1)
-  const told = { tag: PeerTag.Removed, peerId: other!.self.id, epoch: leader.region.epoch }
+  const told = { tag: PeerTag.Removed, peerId: other.self.id, epoch: leader.region.epoch }
   world.store(dead).life!.router.sendForced(1, told)
   await world.until(() => world.store(dead).peer(1) === undefined)
-  expect(other!.raft.commitIndex).toBeLessThan(leader.raft.commitIndex)
+  expect(other.raft.commitIndex).toBeLessThan(leader.raft.commitIndex)
   world.network.heal()
   world.stop(storeId, 'power-loss')
   await world.restart(storeId)
