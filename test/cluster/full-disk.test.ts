@@ -4,7 +4,7 @@
  */
 import { closeSync, openSync, rmSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
-import { afterEach, describe, expect, it } from 'vitest'
+import { afterEach, describe, expect, it, type TestContext } from 'vitest'
 import { MIB } from '../../src/base/limits.ts'
 import { connect } from '../../src/client/connect.ts'
 import type { KvClient } from '../../src/client/kv-client.ts'
@@ -43,11 +43,26 @@ reserve-space = "12MiB"
 [storage.block-cache]
 capacity = "1MiB"
 `
-/** Logs stay as they are, and no compaction is killed, whose remains the next start would remove. */
-const CALM = SETTINGS.replace('purge-threshold = "4MiB"\n', '')
-  .replace('raft-log-gc-count-limit = 200\n', '')
-  .replace('"256KiB"', '"8MiB"')
+/** A store that was away catches up by entries, not by files of its own. */
+const LOGS_STAY = SETTINGS.replace('purge-threshold = "4MiB"\n', '').replace(
+  'raft-log-gc-count-limit = 200\n',
+  '',
+)
+/** Nor has RocksDB anything to compact: a start would remove what a killed compaction left behind. */
+const CALM = LOGS_STAY.replace('"256KiB"', '"8MiB"')
 const VALUE_BYTES = 8_000
+
+/** One store on a file system of 64 MiB, whose directory it returns. */
+async function startOnSmallDisk(
+  context: TestContext,
+  regions: number,
+  settings: string,
+): Promise<string> {
+  disk = mountSmallDisk(64)
+  if (disk === undefined) return context.skip()
+  processes = await Processes.start(regions, settings, { stores: 1, storesDir: disk.dir })
+  return disk.dir
+}
 
 async function load(): Promise<AcknowledgedWrites> {
   kv = await connect({ pd: [processes!.pd], timeoutMs: 2_000 })
@@ -61,6 +76,12 @@ async function mustHaveAll(): Promise<void> {
   await kv!.close()
   kv = await connect({ pd: [processes!.pd], timeoutMs: 20_000 })
   expect(await writes!.missing(kv)).toEqual([])
+}
+
+async function mustTakeWritesAndHaveAll(): Promise<void> {
+  await kv!.put('more', 'room')
+  await mustHaveAll()
+  expect((await kv!.get('more'))?.toString()).toBe('room')
 }
 
 const diskState = async (): Promise<string | undefined> => (await processes!.status(1))?.disk?.state
@@ -90,10 +111,8 @@ function lastWords(number: number): string[] {
 
 describe('a small file system', () => {
   it('fills up under load: writes stop, and go on when there is room', async (context) => {
-    disk = mountSmallDisk(64)
-    if (disk === undefined) return context.skip()
-    processes = await Processes.start(2, SETTINGS, { stores: 1, storesDir: disk.dir })
-    const ballast = join(disk.dir, 'ballast')
+    const dir = await startOnSmallDisk(context, 2, SETTINGS)
+    const ballast = join(dir, 'ballast')
     // It grows while there is room.
     await expect.poll(reserveBytes, { timeout: 20_000 }).toBe(12 * MIB)
     const loading = await load()
@@ -102,65 +121,57 @@ describe('a small file system', () => {
     expect(loading.acknowledged.size).toBeGreaterThan(500)
     expect(await loading.missing(kv!)).toEqual([])
     // Somebody else takes the rest: a restart lives on the reserve.
-    await processes.kill(1)
+    await processes!.kill(1)
     fillUp(ballast)
-    await processes.startStore(1)
+    await processes!.startStore(1)
     expect(await loading.missing(kv!)).toEqual([])
     rmSync(ballast)
-    await kv!.put('more', 'room')
-    await mustHaveAll()
-    expect((await kv!.get('more'))?.toString()).toBe('room')
+    await mustTakeWritesAndHaveAll()
   }, 120_000)
 
   it('is taken by somebody else: writes and starts say so, and go on when there is room', async (context) => {
-    disk = mountSmallDisk(64)
-    if (disk === undefined) return context.skip()
     // One region, which writes nothing by itself once it answered a write; and no reserve.
     const settings = CALM.replace('"100ms"', '"1h"').replace('"12MiB"', '0')
-    processes = await Processes.start(1, settings, { stores: 1, storesDir: disk.dir })
+    const dir = await startOnSmallDisk(context, 1, settings)
     const loading = await load()
     // More in the write buffer than opening, which must write it, can find by removing what is of no use.
     await loading.more(700)
     await loading.stop()
-    fillUp(join(disk.dir, 'ballast'))
+    fillUp(join(dir, 'ballast'))
     await expect.poll(diskState, { timeout: 10_000, interval: 50 }).toBe('full')
     await expect(kv!.delete('more')).rejects.toMatchObject({ code: 'DiskFull' })
     expect(await loading.missing(kv!)).toEqual([])
-    await processes.kill(1)
-    fillUp(join(disk.dir, 'rest'))
-    await expect(processes.startStore(1)).rejects.toThrow('store 1 ended: 1')
+    await processes!.kill(1)
+    fillUp(join(dir, 'rest'))
+    await expect(processes!.startStore(1)).rejects.toThrow('store 1 ended: 1')
     expect(lastWords(1)).toEqual([expect.stringMatching(/free space/)])
-    for (const name of ['rest', 'ballast']) rmSync(join(disk.dir, name))
-    await processes.startStore(1)
-    await kv!.put('more', 'room')
-    await mustHaveAll()
-    expect((await kv!.get('more'))?.toString()).toBe('room')
+    for (const name of ['rest', 'ballast']) rmSync(join(dir, name))
+    await processes!.startStore(1)
+    await mustTakeWritesAndHaveAll()
   }, 120_000)
 
   it('is filled by somebody else in the middle of writes: nothing acknowledged is lost', async (context) => {
-    disk = mountSmallDisk(64)
-    if (disk === undefined) return context.skip()
-    processes = await Processes.start(2, SETTINGS, { stores: 1, storesDir: disk.dir })
+    const dir = await startOnSmallDisk(context, 2, SETTINGS)
     const loading = await load()
     await loading.more(500)
-    const ended = processes.exited(1)
+    const ended = processes!.exited(1)
     let code: number | null | undefined
     void ended.then((value) => {
       code = value
     })
     // The store survives if it sees the disk before it needs it; its next need finds none.
     for (let i = 0; code === undefined && i < 40; i++) {
-      fillUp(join(disk.dir, `ballast-${i}`))
+      fillUp(join(dir, `ballast-${i}`))
       await new Promise((resolve) => setTimeout(resolve, 5))
     }
-    for (let i = 0; i < 40; i++) rmSync(join(disk.dir, `ballast-${i}`), { force: true })
+    for (let i = 0; i < 40; i++) rmSync(join(dir, `ballast-${i}`), { force: true })
     // It may still be about to end.
     const more = loading.more(50)
     await Promise.race([more, ended])
     if (code !== undefined) {
       expect(code).toBe(1)
       expect(lastWords(1)).toEqual([expect.stringMatching(/free space/)])
-      await processes.startStore(1)
+      await processes!.startStore(1)
     }
     await more
     await mustHaveAll()
@@ -168,21 +179,17 @@ describe('a small file system', () => {
 })
 
 describe('a write that the disk refuses', () => {
-  /** Logs stay, so that a store that was away catches up by entries, not by files of its own. */
-  const settingsFor = (what: string): string =>
-    what === 'RocksDB' ? CALM : CALM.replace('"8MiB"', '"256KiB"')
-
   const cases = [
     // The raft log's files may not grow as large as they are to be.
-    ['raft log', 512, /^polyraft: raft log: .*then start the store again$/],
+    ['raft log', LOGS_STAY, 512, /^polyraft: raft log: .*then start the store again$/],
     // Its files are small; RocksDB's write-ahead log is not.
-    ['RocksDB', 1400, /^polyraft: a write to RocksDB failed: .*start it again afterwards/],
+    ['RocksDB', CALM, 1400, /^polyraft: a write to RocksDB failed: .*start it again afterwards/],
   ] as const
 
   it.each(cases)(
     '%s: the store stops with one clear line, others take the lead',
-    async (what, fileKib, line) => {
-      processes = await Processes.start(6, settingsFor(what))
+    async (_what, settings, fileKib, line) => {
+      processes = await Processes.start(6, settings)
       const loading = await load()
       await loading.more(100)
       await processes.stop(1)

@@ -1,9 +1,9 @@
 /** What becomes of leaders and of those who waited for them. */
 import { describe, expect, it } from 'vitest'
-import { CAMPAIGN, PeerTag } from '../../src/peer/messages.ts'
+import { CAMPAIGN } from '../../src/peer/messages.ts'
 import type { Peer } from '../../src/peer/peer.ts'
 import { ChangeType } from '../../src/region/change-peers.ts'
-import { changeOf, sendOrder } from './memberships.ts'
+import { changeOf, sendOrder, tellRemoved } from './memberships.ts'
 import { World } from './world.ts'
 
 function orderRemoval(world: World, leader: Peer, gone: Peer): void {
@@ -131,8 +131,7 @@ it('a leader that removed the only other voter knows of it after a power loss', 
   await world.until(() => other.raft.persistedIndex > lastIndex)
   world.network.cut(storeId, dead)
   await world.until(() => leader.region.peers.length === 1)
-  const told = { tag: PeerTag.Removed, peerId: other.self.id, epoch: leader.region.epoch }
-  world.store(dead).life!.router.sendForced(1, told)
+  tellRemoved(world, other, leader.region.epoch)
   await world.until(() => world.store(dead).peer(1) === undefined)
   expect(other.raft.commitIndex).toBeLessThan(leader.raft.commitIndex)
   world.network.heal()

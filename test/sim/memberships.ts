@@ -15,6 +15,7 @@ import {
   peerById,
   peerOnStore,
   type Region,
+  type RegionEpoch,
 } from '../../src/region/region.ts'
 import type { World } from './world.ts'
 
@@ -75,12 +76,11 @@ export class Memberships {
   #tellRemoved(): void {
     for (const { life, peers } of this.#world.stores) {
       if (life === undefined || life.failed !== undefined) continue
-      for (const { id, self } of peers) {
-        const known = this.#known.get(id)!
-        if (peerById(known, self.id) !== undefined) continue
+      for (const peer of peers) {
+        const known = this.#known.get(peer.id)!
+        if (peerById(known, peer.self.id) !== undefined) continue
         this.counts.toldRemoved!++
-        const signal = { tag: PeerTag.Removed, peerId: self.id, epoch: known.epoch }
-        life.router.sendForced(id, signal)
+        tellRemoved(this.#world, peer, known.epoch)
       }
     }
   }
@@ -214,6 +214,12 @@ export function sendOrder(
   const { life } = world.store(self.storeId)
   const full = { epoch: region.epoch, targetId: self.id, ...order }
   life?.router.sendForced(id, { tag: PeerTag.PdOrder, order: full })
+}
+
+/** What a store makes of PD's answer: the region has this epoch, and the replica is not in it. */
+export function tellRemoved(world: World, { id, self }: Peer, epoch: RegionEpoch): void {
+  const signal = { tag: PeerTag.Removed, peerId: self.id, epoch }
+  world.store(self.storeId).life?.router.sendForced(id, signal)
 }
 
 export function changeOf(type: ChangeType, { id, storeId }: PeerMeta): PeerChange {
