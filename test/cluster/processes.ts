@@ -17,19 +17,20 @@ export class Processes {
   readonly dir: string
   readonly #base: number
   readonly #options: ProcessesOptions
-  readonly #running = new Map<string, ChildProcess>()
+  readonly #running = new Map<string, Running>()
 
   static async start(
     regions: number,
     settings: string,
     options: ProcessesOptions = {},
   ): Promise<Processes> {
-    const { stores = 3 } = options
+    const { stores = 3, fileKib } = options
     const processes = new Processes(await freePortBlock(7), settings, options)
     try {
       await processes.#startPd(regions, stores)
       const numbers = Array.from({ length: stores }, (_, i) => i + 1)
-      await Promise.all(numbers.map((number) => processes.startStore(number)))
+      const limit = (number: number) => (number === 1 ? fileKib : undefined)
+      await Promise.all(numbers.map((number) => processes.startStore(number, limit(number))))
       return processes
     } catch (error) {
       await processes.destroy()
@@ -71,10 +72,10 @@ export class Processes {
       ...['--addr', this.address(number)],
       ...['--status-addr', this.#status(number), '--pd-endpoints', this.pd],
     ]
-    const child = this.#spawn(`store-${number}`, args, fileKib)
+    const store = this.#spawn(`store-${number}`, args, fileKib)
     const deadline = performance.now() + READY_MS_MAX
     while ((await this.#fetch(number, '/ready'))?.status !== 200) {
-      if (child.exitCode !== null) throw new Error(`store ${number} ended: ${child.exitCode}`)
+      if (store.end !== undefined) throw new Error(`store ${number} ended: ${store.end}`)
       if (performance.now() > deadline) throw new Error(`store ${number} is not ready`)
       await new Promise((resolve) => setTimeout(resolve, 20))
     }
@@ -112,11 +113,9 @@ export class Processes {
     return fetch(`http://${this.#status(number)}${path}`).catch(() => undefined)
   }
 
-  /** Resolves with the exit code of a store that ends by itself. */
-  exited(number: number): Promise<number | null> {
-    const child = this.#running.get(`store-${number}`)!
-    if (child.exitCode !== null) return Promise.resolve(child.exitCode)
-    return new Promise((resolve) => child.once('close', (code) => resolve(code)))
+  /** Resolves with the exit code of a store that ends by itself, or the signal. */
+  exited(number: number): Promise<number | string> {
+    return this.#running.get(`store-${number}`)!.ended
   }
 
   /** What a store has written since the first start. */
@@ -129,29 +128,47 @@ export class Processes {
     return answer?.ok === true ? ((await answer.json()) as StatusView) : undefined
   }
 
-  #spawn(name: string, args: string[], fileKib?: number): ChildProcess {
+  #spawn(name: string, args: string[], fileKib?: number): Running {
     const stdio = ['ignore', 'pipe', 'pipe'] as ['ignore', 'pipe', 'pipe']
     const limited = ['-c', `ulimit -f ${fileKib}; exec "$0" "$@"`, process.execPath, MAIN, ...args]
     const child =
       fileKib === undefined
         ? spawn(process.execPath, [MAIN, ...args], { stdio })
         : spawn('bash', limited, { stdio })
-    const log = join(this.dir, `${name}.log`)
+    const running = new Running(child, join(this.dir, `${name}.log`))
+    this.#running.set(name, running)
+    return running
+  }
+
+  async #end(name: string, signal: 'SIGKILL' | 'SIGTERM'): Promise<void> {
+    const running = this.#running.get(name)
+    this.#running.delete(name)
+    await running?.kill(signal)
+  }
+}
+
+class Running {
+  /** The exit code or signal, known when all its output is. */
+  end: number | string | undefined = undefined
+  readonly ended: Promise<number | string>
+  readonly #child: ChildProcess
+
+  constructor(child: ChildProcess, log: string) {
+    this.#child = child
     for (const stream of [child.stdout!, child.stderr!]) {
       stream.on('data', (chunk: Buffer) => appendFileSync(log, chunk))
     }
-    this.#running.set(name, child)
-    return child
+    this.ended = new Promise((resolve) => {
+      child.once('close', (code, signal) => {
+        this.end = code ?? signal!
+        resolve(this.end)
+      })
+    })
   }
 
-  #end(name: string, signal: 'SIGKILL' | 'SIGTERM'): Promise<void> {
-    const child = this.#running.get(name)
-    this.#running.delete(name)
-    if (child === undefined || child.exitCode !== null) return Promise.resolve()
-    return new Promise((resolve) => {
-      child.once('close', () => resolve())
-      child.kill(signal)
-    })
+  async kill(signal: 'SIGKILL' | 'SIGTERM'): Promise<void> {
+    this.#child.kill(signal)
+    await this.ended
   }
 }
 
@@ -160,6 +177,8 @@ export interface ProcessesOptions {
   readonly stores?: number
   /** Where data directories are made; default: the directory of everything else. */
   readonly storesDir?: string
+  /** Limits the size of every file that the first store writes, until it is started again. */
+  readonly fileKib?: number
 }
 
 export interface StatusView {
