@@ -1,11 +1,11 @@
 /** A three-store polyraft as users run it (`polyraft up`), in a child process, for benchmarks. */
 import { type ChildProcess, spawn } from 'node:child_process'
 import { mkdirSync, readFileSync } from 'node:fs'
-import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { builtUrl } from '../base/built-url.ts'
 import { endProcess } from './end-process.ts'
+import { freePortBlock } from './port-block.ts'
 import type { Scratch } from './scratch.ts'
 
 const STORES = 3
@@ -85,27 +85,6 @@ function ready(child: ChildProcess): Promise<void> {
       if (!/^ready/m.test(output)) return
       clearTimeout(late)
       resolve()
-    })
-  })
-}
-
-/** The first of `count` ports in a row that are free just now. */
-export async function freePortBlock(count: number): Promise<number> {
-  const attempts = 50
-  for (let attempt = 0; attempt < attempts; attempt++) {
-    const first = 21_000 + Math.floor(Math.random() * 10_000)
-    const ports = Array.from({ length: count }, (_, i) => first + i)
-    if ((await Promise.all(ports.map(isFree))).every(Boolean)) return first
-  }
-  throw new Error(`no ${count} free ports in a row were found`)
-}
-
-function isFree(port: number): Promise<boolean> {
-  return new Promise((resolve) => {
-    const server = createServer()
-    server.once('error', () => resolve(false))
-    server.listen({ host: '127.0.0.1', port, exclusive: true }, () => {
-      server.close(() => resolve(true))
     })
   })
 }

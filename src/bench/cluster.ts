@@ -14,7 +14,7 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { PolyraftError } from '../base/errors.ts'
 import { connect } from '../client/connect.ts'
-import { freePortBlock, startCluster } from './cluster-process.ts'
+import { startCluster } from './cluster-process.ts'
 import { EtcdClient } from './etcd-client.ts'
 import { EtcdCluster, etcdVersion } from './etcd-cluster.ts'
 import {
@@ -26,6 +26,7 @@ import {
   runLoad,
   summary,
 } from './load.ts'
+import { freePortBlock } from './port-block.ts'
 import { cpuSeconds, processorShares, residentMiB } from './process-stats.ts'
 import { BenchReport } from './report.ts'
 import { type Scratch, withScratch } from './scratch.ts'

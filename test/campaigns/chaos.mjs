@@ -19,7 +19,7 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
-import { freePortBlock } from '../../dist/bench/cluster-process.js'
+import { freePortBlock } from '../../dist/bench/port-block.js'
 import { connect } from '../../dist/index.js'
 
 const MAIN = fileURLToPath(new URL('../../dist/server/main.js', import.meta.url))

@@ -44,6 +44,7 @@ export class Running {
   readonly child: ChildProcess
   output = ''
   readonly exited: Promise<number | null>
+  #ended = false
   #wake: () => void = () => {}
 
   constructor(...args: readonly string[]) {
@@ -55,7 +56,9 @@ export class Running {
     this.child.stdout!.on('data', take)
     this.child.stderr!.on('data', take)
     this.exited = new Promise((resolve) => {
+      // Not when it exits: the last of its output may come after that.
       this.child.once('close', (code) => {
+        this.#ended = true
         resolve(code)
         this.#wake()
       })
@@ -71,9 +74,7 @@ export class Running {
     for (;;) {
       const found = pattern.exec(this.output)
       if (found !== null) return found
-      if (this.child.exitCode !== null || this.child.signalCode !== null) {
-        throw new Error(`it ended without ${pattern}:\n${this.output}`)
-      }
+      if (this.#ended) throw new Error(`it ended without ${pattern}:\n${this.output}`)
       await new Promise<void>((resolve) => {
         this.#wake = resolve
       })

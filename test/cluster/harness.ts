@@ -8,7 +8,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { builtUrl } from '../../src/base/built-url.ts'
-import { freePortBlock } from '../../src/bench/cluster-process.ts'
+import { freePortBlock } from '../../src/bench/port-block.ts'
 
 export const MAIN = fileURLToPath(builtUrl('server/main.js'))
 const READY_MS_MAX = 40_000

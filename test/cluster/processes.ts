@@ -7,8 +7,8 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { appendFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { freePortBlock } from '../../src/bench/cluster-process.ts'
 import { metricIn } from '../../src/bench/metric.ts'
+import { freePortBlock } from '../../src/bench/port-block.ts'
 import { MAIN } from './harness.ts'
 
 const READY_MS_MAX = 40_000

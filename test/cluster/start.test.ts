@@ -2,7 +2,7 @@
 import { rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterEach, expect, it } from 'vitest'
-import { freePortBlock } from '../../src/bench/cluster-process.ts'
+import { freePortBlock } from '../../src/bench/port-block.ts'
 import { connect } from '../../src/client/connect.ts'
 import { temporaryDirectory } from '../server/fixtures.ts'
 import { AcknowledgedWrites } from './acknowledged.ts'

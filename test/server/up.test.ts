@@ -14,6 +14,7 @@ class Up {
   readonly child: ChildProcess
   stdout = ''
   stderr = ''
+  #ended = false
   #wake: () => void = () => {}
 
   constructor(dir: string, ...args: string[]) {
@@ -30,14 +31,17 @@ class Up {
     this.child.stderr!.on('data', (text) => {
       this.stderr += text
     })
-    this.child.on('exit', () => this.#wake())
+    this.child.on('close', () => {
+      this.#ended = true
+      this.#wake()
+    })
     onTestFinished(() => killAll(dir, this.child))
   }
 
   /** Waits for text on standard output. */
   async until(pattern: RegExp): Promise<void> {
     while (!pattern.test(this.stdout)) {
-      if (this.child.exitCode !== null) throw new Error(`it ended: ${this.stdout}${this.stderr}`)
+      if (this.#ended) throw new Error(`it ended: ${this.stdout}${this.stderr}`)
       await new Promise<void>((resolve) => {
         this.#wake = resolve
       })
@@ -89,7 +93,7 @@ async function killAll(dir: string, up: ChildProcess): Promise<void> {
 /** What a start in a directory that is in use says: one line. */
 async function refusal(dir: string): Promise<string> {
   const up = new Up(dir, '--stores', '1')
-  const [code] = await once(up.child, 'exit')
+  const [code] = await once(up.child, 'close')
   expect(code).toBe(1)
   expect(up.stderr).toMatch(/^polyraft: .*\n$/)
   return up.stderr
@@ -148,7 +152,7 @@ test.each(['SIGINT', 'SIGHUP'] as const)(
     await up.until(/^ready/m)
     const pids = allPids(dir)
     const { dir: store } = readPids(dir).stores[0]!
-    const exit = once(up.child, 'exit')
+    const exit = once(up.child, 'close')
     process.kill(-up.child.pid!, signal)
     expect(await exit).toEqual([0, null])
     expect(pids.filter(isAlive)).toEqual([])
