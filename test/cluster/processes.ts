@@ -17,7 +17,7 @@ export class Processes {
   readonly dir: string
   readonly #base: number
   readonly #options: ProcessesOptions
-  readonly #running = new Map<string, Running>()
+  readonly #running = new Map<string, LoggedProcess>()
 
   static async start(
     regions: number,
@@ -128,14 +128,14 @@ export class Processes {
     return answer?.ok === true ? ((await answer.json()) as StatusView) : undefined
   }
 
-  #spawn(name: string, args: string[], fileKib?: number): Running {
+  #spawn(name: string, args: string[], fileKib?: number): LoggedProcess {
     const stdio = ['ignore', 'pipe', 'pipe'] as ['ignore', 'pipe', 'pipe']
     const limited = ['-c', `ulimit -f ${fileKib}; exec "$0" "$@"`, process.execPath, MAIN, ...args]
     const child =
       fileKib === undefined
         ? spawn(process.execPath, [MAIN, ...args], { stdio })
         : spawn('bash', limited, { stdio })
-    const running = new Running(child, join(this.dir, `${name}.log`))
+    const running = new LoggedProcess(child, join(this.dir, `${name}.log`))
     this.#running.set(name, running)
     return running
   }
@@ -147,7 +147,8 @@ export class Processes {
   }
 }
 
-class Running {
+/** A child whose output goes to a file, behind what is there. */
+class LoggedProcess {
   /** The exit code or signal, known when all its output is. */
   end: number | string | undefined = undefined
   readonly ended: Promise<number | string>
