@@ -49,7 +49,7 @@ const LOGS_STAY = SETTINGS.replace('purge-threshold = "4MiB"\n', '').replace(
   '',
 )
 /** Nor has RocksDB anything to compact: a start would remove what a killed compaction left behind. */
-const CALM = LOGS_STAY.replace('"256KiB"', '"8MiB"')
+const CALM = LOGS_STAY.replace('"256KiB"', '"16MiB"')
 const VALUE_BYTES = 8_000
 
 /** One store on a file system of 64 MiB, whose directory it returns. */
