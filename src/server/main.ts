@@ -4,6 +4,7 @@
  * Exit codes: 0 done, 1 failed, 2 wrong usage.
  */
 import { Command, CommanderError } from 'commander'
+import { keepPoolAwake } from '../env/pool-waker.ts'
 import { register as registerBench } from './commands/bench.ts'
 import { registerCtl } from './commands/ctl.ts'
 import { registerKv } from './commands/kv.ts'
@@ -32,6 +33,7 @@ function buildProgram(): Command {
   return program
 }
 
+keepPoolAwake()
 try {
   await buildProgram().parseAsync()
 } catch (error) {

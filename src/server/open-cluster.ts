@@ -16,6 +16,7 @@ import { openGrpcStoreConnection } from '../client/grpc-store-connection.ts'
 import type { KvClient } from '../client/kv-client.ts'
 import type { ConnectStore } from '../client/store-links.ts'
 import { lockDataDirectory } from '../env/data-dir.ts'
+import { keepPoolAwake } from '../env/pool-waker.ts'
 import { connectPd } from '../pd/grpc-client.ts'
 import { LocalPdClient } from '../pd/local-client.ts'
 import type { PdClient } from '../pd/port.ts'
@@ -71,6 +72,11 @@ export function openCluster(options: ClusterOptions): Promise<Cluster> {
 
 type Closer = () => Promise<void>
 
+function wakingPool(): Closer {
+  const stop = keepPoolAwake()
+  return async () => stop()
+}
+
 /** Closes in the reverse order of opening, whatever was opened. */
 async function closeAll(closers: Closer[]): Promise<void> {
   for (let close = closers.pop(); close !== undefined; close = closers.pop()) await close()
@@ -81,7 +87,7 @@ async function openWhole(options: ClusterOptions): Promise<Cluster> {
   if (count !== 1 && count !== 3) {
     throw new PolyraftError('InvalidArgument', `stores is 1 or 3, not ${String(count)}`)
   }
-  const closers: Closer[] = []
+  const closers: Closer[] = [wakingPool()]
   try {
     const pd = await startPd({
       dir: join(dir, 'pd'),
@@ -164,7 +170,7 @@ async function joinCluster(options: ClusterOptions): Promise<Cluster> {
     throw new PolyraftError('InvalidArgument', 'to join a cluster give both addr and pd')
   }
   const endpoints = typeof pd === 'string' ? [pd] : [...pd]
-  const closers: Closer[] = []
+  const closers: Closer[] = [wakingPool()]
   try {
     const client = await connectPd(endpoints, { logger })
     closers.push(() => client.close())

@@ -1,7 +1,7 @@
 /** The command line as a user has it: real processes, ended by pid whatever happens. */
 import { type ChildProcess, spawn } from 'node:child_process'
 import { closeSync, openSync } from 'node:fs'
-import { onTestFinished } from 'vitest'
+import { afterAll, onTestFinished } from 'vitest'
 import { MAIN } from './harness.ts'
 
 export interface Outcome {
@@ -16,6 +16,12 @@ export interface RunOptions {
   readonly outputFile?: string
 }
 
+const commands = new Set<ChildProcess>()
+// One that a test gave up waiting for is still there.
+afterAll(() => {
+  for (const command of commands) command.kill('SIGKILL')
+})
+
 /** Runs a command to its end. */
 export async function polyraft(
   args: readonly string[],
@@ -23,6 +29,8 @@ export async function polyraft(
 ): Promise<Outcome> {
   const output = options.outputFile === undefined ? 'pipe' : openSync(options.outputFile, 'w')
   const child = spawn(process.execPath, [MAIN, ...args], { stdio: ['pipe', output, 'pipe'] })
+  commands.add(child)
+  child.once('exit', () => commands.delete(child))
   if (typeof output === 'number') closeSync(output)
   // A command that fails early does not read all of its input.
   child.stdin!.on('error', () => {})
