@@ -16,8 +16,8 @@ export interface RunOptions {
   readonly outputFile?: string
 }
 
-const commands = new Set<ChildProcess>()
-// One that a test gave up waiting for is still there.
+const commands: ChildProcess[] = []
+// One that a test gave up waiting for is still there; to one that has ended, this is nothing.
 afterAll(() => {
   for (const command of commands) command.kill('SIGKILL')
 })
@@ -29,8 +29,7 @@ export async function polyraft(
 ): Promise<Outcome> {
   const output = options.outputFile === undefined ? 'pipe' : openSync(options.outputFile, 'w')
   const child = spawn(process.execPath, [MAIN, ...args], { stdio: ['pipe', output, 'pipe'] })
-  commands.add(child)
-  child.once('exit', () => commands.delete(child))
+  commands.push(child)
   if (typeof output === 'number') closeSync(output)
   // A command that fails early does not read all of its input.
   child.stdin!.on('error', () => {})
