@@ -31,7 +31,7 @@ it.each([
 ] as const)('bench %s, ended by %s', async (line, signal, code, started) => {
   const dir = temporaryDirectory()
   vi.stubEnv('TMPDIR', dir)
-  const bench = new Running('bench', ...line.split(' '))
+  const bench = new Running(['bench', ...line.split(' ')])
   await bench.until(started)
   expect(processesIn(dir).length).toBeGreaterThanOrEqual(4)
   expect(await bench.stop(signal)).toBe(code)
@@ -43,7 +43,7 @@ it.each([
 it('bench raftlog, whose threads write meanwhile', async () => {
   const dir = temporaryDirectory()
   vi.stubEnv('TMPDIR', dir)
-  const bench = new Running('bench', 'raftlog')
+  const bench = new Running(['bench', 'raftlog'])
   // Starting a process takes as long as it takes on a busy machine.
   await vi.waitUntil(
     () => readdirSync(dir, { recursive: true }).some((name) => `${name}`.endsWith('.log')),

@@ -49,19 +49,27 @@ export async function polyraft(
 /** A command that goes on until it is told to stop; killed at the end of the test. */
 export class Running {
   readonly child: ChildProcess
+  stdout = ''
+  stderr = ''
+  /** Both, as they came. */
   output = ''
   readonly exited: Promise<number | null>
   #ended = false
   #wake: () => void = () => {}
 
-  constructor(...args: readonly string[]) {
-    this.child = spawn(process.execPath, [MAIN, ...args], { stdio: ['ignore', 'pipe', 'pipe'] })
-    const take = (chunk: Buffer): void => {
-      this.output += chunk.toString()
-      this.#wake()
+  /** `leadsGroup`: it has a process group of its own, as under a shell. */
+  constructor(args: readonly string[], { leadsGroup = false } = {}) {
+    this.child = spawn(process.execPath, [MAIN, ...args], {
+      stdio: ['ignore', 'pipe', 'pipe'],
+      detached: leadsGroup,
+    })
+    for (const stream of ['stdout', 'stderr'] as const) {
+      this.child[stream]!.on('data', (chunk: Buffer) => {
+        this[stream] += chunk.toString()
+        this.output += chunk.toString()
+        this.#wake()
+      })
     }
-    this.child.stdout!.on('data', take)
-    this.child.stderr!.on('data', take)
     this.exited = new Promise((resolve) => {
       // Not when it exits: the last of its output may come after that.
       this.child.once('close', (code) => {

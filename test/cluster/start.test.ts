@@ -27,11 +27,11 @@ function isAlive(pid: number): boolean {
 }
 
 function server(dir: string, port: number, pd: string): Running {
-  return new Running(
+  return new Running([
     'server',
     ...['--data-dir', dir, '--pd-endpoints', pd],
     ...['--addr', `127.0.0.1:${port}`, '--status-addr', `127.0.0.1:${port + 1}`],
-  )
+  ])
 }
 
 async function readiness(port: number): Promise<number> {
@@ -46,7 +46,7 @@ it('a store that is started before PD waits for it, and says so', async () => {
   await store.until(/waiting for PD/)
   expect(store.output).toContain(`no PD answers at ${pd}: connect ECONNREFUSED`)
   expect(await readiness(port + 1)).toBe(503)
-  new Running('pd', '--data-dir', join(dir, 'pd'), '--client-addr', pd)
+  new Running(['pd', '--data-dir', join(dir, 'pd'), '--client-addr', pd])
   await store.until(/"serving"/)
   expect(await readiness(port + 1)).toBe(200)
   expect((await polyraft(['kv', 'put', 'k', 'v', '--pd', pd])).code).toBe(0)
@@ -71,9 +71,10 @@ it('SIGTERM stops a store that waits for the other stores of a bootstrap plan', 
   const dir = temporaryDirectory()
   const port = await freePortBlock(3)
   const pd = `127.0.0.1:${port + 2}`
-  const driver = new Running(
-    ...['pd', '--data-dir', join(dir, 'pd'), '--client-addr', pd, '--initial-stores', '3'],
-  )
+  const driver = new Running([
+    ...['pd', '--data-dir', join(dir, 'pd'), '--client-addr', pd],
+    ...['--initial-stores', '3'],
+  ])
   await driver.until(/PD is serving/)
   const store = server(join(dir, 'store'), port, pd)
   await store.until(/waiting for the other stores/)

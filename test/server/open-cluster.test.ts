@@ -118,10 +118,10 @@ it('three joined stores are one cluster', async () => {
 it('server processes and embedded stores are one cluster', async () => {
   const pd = await startDriver(3)
   const dir = temporaryDirectory()
-  const running = new Running(
+  const running = new Running([
     ...['server', '--data-dir', join(dir, 'process'), '--pd-endpoints', pd],
     ...['--addr', '127.0.0.1:0', '--status-addr', '127.0.0.1:0'],
-  )
+  ])
   const join_ = (name: string) => open({ dir: join(dir, name), addr: '127.0.0.1:0', pd })
   const [first, second] = await Promise.all([join_('first'), join_('second')])
   await running.until(/"serving"/)

@@ -1,57 +1,24 @@
 /** `polyraft up` as a user has it: real processes, real ports, real directories. */
-import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
-import { once } from 'node:events'
+import { execFileSync } from 'node:child_process'
 import { readdirSync, readFileSync, rmSync } from 'node:fs'
 import { getPriority } from 'node:os'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { expect, onTestFinished, test } from 'vitest'
-import { builtUrl } from '../../src/base/built-url.ts'
+import { systemErrorCode } from '../../src/base/errors.ts'
 import type { Pids } from '../../src/server/pids-file.ts'
+import { Running } from '../cluster/cli.ts'
+import { MAIN } from '../cluster/harness.ts'
 import { temporaryDirectory } from './fixtures.ts'
 
-class Up {
-  readonly child: ChildProcess
-  stdout = ''
-  stderr = ''
-  #ended = false
-  #wake: () => void = () => {}
-
+class Up extends Running {
   constructor(dir: string, ...args: string[]) {
-    const main = fileURLToPath(builtUrl('server/main.js'))
     const ports = ['--pd-port', '0', '--store-port', '0', '--status-port', '0']
-    // It leads a process group of its own, as under a shell.
-    this.child = spawn(process.execPath, [main, 'up', '--dir', dir, ...ports, ...args], {
-      detached: true,
+    super(['up', '--dir', dir, ...ports, ...args], { leadsGroup: true })
+    // After a failed test too, nothing is left: the supervisor first, which starts again what dies.
+    onTestFinished(async () => {
+      await this.stop('SIGKILL')
+      for (const pid of allPids(dir)) if (isAlive(pid)) process.kill(pid, 'SIGKILL')
     })
-    this.child.stdout!.on('data', (text) => {
-      this.stdout += text
-      this.#wake()
-    })
-    this.child.stderr!.on('data', (text) => {
-      this.stderr += text
-    })
-    this.child.on('close', () => {
-      this.#ended = true
-      this.#wake()
-    })
-    onTestFinished(() => killAll(dir, this.child))
-  }
-
-  /** Waits for text on standard output. */
-  async until(pattern: RegExp): Promise<void> {
-    while (!pattern.test(this.stdout)) {
-      if (this.#ended) throw new Error(`it ended: ${this.stdout}${this.stderr}`)
-      await new Promise<void>((resolve) => {
-        this.#wake = resolve
-      })
-    }
-  }
-
-  async stop(signal: NodeJS.Signals): Promise<number | null> {
-    const exit = once(this.child, 'exit')
-    this.child.kill(signal)
-    return (await exit)[0] as number | null
   }
 }
 
@@ -67,9 +34,19 @@ function allPids(dir: string): number[] {
 /** Names and priorities of RocksDB's threads. */
 function nicesOf(pid: number): string[] {
   return readdirSync(`/proc/${pid}/task`).flatMap((id) => {
-    const name = readFileSync(`/proc/${pid}/task/${id}/comm`, 'utf8').trimEnd()
+    const name = threadName(pid, id)
     return name.startsWith('rocksdb') ? [`${name} ${getPriority(Number(id))}`] : []
   })
+}
+
+/** Empty when the thread has ended meanwhile; those of RocksDB do not. */
+function threadName(pid: number, id: string): string {
+  try {
+    return readFileSync(`/proc/${pid}/task/${id}/comm`, 'utf8').trimEnd()
+  } catch (error) {
+    if (!['ENOENT', 'ESRCH'].includes(systemErrorCode(error) ?? '')) throw error
+    return ''
+  }
 }
 
 function isAlive(pid: number): boolean {
@@ -80,21 +57,10 @@ function isAlive(pid: number): boolean {
   }
 }
 
-/** After a failed test too, nothing is left running: only what this cluster wrote down itself. */
-async function killAll(dir: string, up: ChildProcess): Promise<void> {
-  if (up.exitCode === null && up.signalCode === null) {
-    const exit = once(up, 'exit')
-    up.kill('SIGKILL')
-    await exit
-  }
-  for (const pid of allPids(dir)) if (isAlive(pid)) process.kill(pid, 'SIGKILL')
-}
-
 /** What a start in a directory that is in use says: one line. */
 async function refusal(dir: string): Promise<string> {
   const up = new Up(dir, '--stores', '1')
-  const [code] = await once(up.child, 'close')
-  expect(code).toBe(1)
+  expect(await up.exited).toBe(1)
   expect(up.stderr).toMatch(/^polyraft: .*\n$/)
   return up.stderr
 }
@@ -152,9 +118,8 @@ test.each(['SIGINT', 'SIGHUP'] as const)(
     await up.until(/^ready/m)
     const pids = allPids(dir)
     const { dir: store } = readPids(dir).stores[0]!
-    const exit = once(up.child, 'close')
     process.kill(-up.child.pid!, signal)
-    expect(await exit).toEqual([0, null])
+    expect(await up.exited).toBe(0)
     expect(pids.filter(isAlive)).toEqual([])
     expect(up.stdout).not.toContain('died')
     const stops = readFileSync(join(store, 'server.log'), 'utf8').match(/"signal":"\w+"/g)
@@ -170,10 +135,9 @@ test('a store that lost its directory says what to do, and comes back as a new o
   process.kill(pid, 'SIGKILL')
   rmSync(lost, { recursive: true, force: true })
   await up.until(/died of exit code 1: .* polyraft ctl store delete 2 --physically-destroyed/)
-  const main = fileURLToPath(builtUrl('server/main.js'))
   const pd = /^ready: PD on (\S+);/m.exec(up.stdout)![1]!
   const ctl = ['ctl', 'store', 'delete', '2', '--physically-destroyed', '--pd', pd]
-  execFileSync(process.execPath, [main, ...ctl])
+  execFileSync(process.execPath, [MAIN, ...ctl])
   await up.until(/store 2 is a new one, with the id \d+/)
   // Tried every second meanwhile, but said once.
   expect(up.stdout.match(/which is the address of store 2/g)).toHaveLength(1)
