@@ -77,6 +77,14 @@ class MemoryNode {
     this.pending = []
   }
 
+  copy(): MemoryNode {
+    const copy = new MemoryNode()
+    copy.current.assign(this.current)
+    copy.durable.assign(this.durable)
+    copy.pending = [...this.pending]
+    return copy
+  }
+
   crash(random: Random | undefined): void {
     if (random !== undefined) {
       for (const one of this.pending) {
@@ -234,6 +242,30 @@ export class MemoryFileSystem implements FileSystem {
     this.#unsyncedNames = this.#unsyncedNames
       .filter((one) => one.path !== path)
       .map((one) => (one.from === path ? { ...one, from: undefined } : one))
+  }
+
+  /** An independent disk as the next process finds it: what was not synced still is not. */
+  afterProcess(): MemoryFileSystem {
+    const next = new MemoryFileSystem()
+    const copies = new Map<MemoryNode, MemoryNode>()
+    const copied = (node: MemoryNode): MemoryNode => {
+      const copy = copies.get(node) ?? node.copy()
+      copies.set(node, copy)
+      return copy
+    }
+    for (const directory of this.#directories) next.makeDirectory(directory)
+    for (const [path, node] of this.#names) next.#names.set(path, copied(node))
+    for (const [path, node] of this.#durableNames) next.#durableNames.set(path, copied(node))
+    next.#unsyncedNames = this.#unsyncedNames.map((one) => ({
+      ...one,
+      node: one.node && copied(one.node),
+    }))
+    return next
+  }
+
+  /** As Linux does when an fsync fails: bytes that the disk never got count as written. */
+  forgetUnsynced(): void {
+    for (const node of this.#names.values()) node.pending = []
   }
 
   /** An independent disk with the same content, everything durable. */

@@ -8,7 +8,10 @@
  * - Anything else (damage in an older segment, damage below a block that says it was fsynced, a
  *   missing segment or block): Corruption, with file and offset. Nothing on disk is changed.
  *
- * INVARIANT: after recovery every segment left on disk is whole and ends with its last block.
+ * INVARIANTS
+ * - After recovery every segment left on disk is whole and ends with its last block.
+ * - What recovery answers is durable: raft takes it for persisted. A process that was killed between
+ *   write and fsync leaves blocks that only the page cache has.
  */
 import { errorMessage, PolyraftError } from '../base/errors.ts'
 import type { Logger } from '../base/logger.ts'
@@ -53,7 +56,7 @@ export function recover(
     logger.warn({ path }, 'raft log: removed a segment whose creation was interrupted')
     fs.remove(path)
   }
-  for (const cursor of cursors) cutTail(fs, cursor, logger)
+  for (const cursor of cursors) settleTail(fs, cursor, logger)
   if (cursors.length > 0) fs.syncDirectory(directory)
   progress.finish(replay.regions.size)
   table.beginRun(newestRun + 1)
@@ -139,18 +142,22 @@ function mustBeWhole(cursor: StreamCursor): void {
   throw new PolyraftError(found.code, `${errorMessage(found)}. ${advice}`, found.data)
 }
 
-/** Makes the newest segment end with its last whole block. */
-function cutTail(fs: FileSystem, cursor: StreamCursor, logger: Logger): void {
+/** Makes the newest segment end with its last whole block, and all of it durable. */
+function settleTail(fs: FileSystem, cursor: StreamCursor, logger: Logger): void {
+  const unproven = cursor.unproven()
+  if (unproven === undefined) return
+  const { path, start, bytes } = unproven
   const tail = cursor.tail()
-  if (tail === undefined) return
-  const { path, offset, torn, why } = tail
-  if (torn > 0) {
+  if (tail !== undefined && tail.torn > 0) {
+    const { offset, torn, why } = tail
     const message = 'raft log: cut what was never acknowledged off the newest segment'
     logger.info({ path, offset, bytes: torn, why }, message)
   }
   const file = fs.open(path, 'read-write')
   try {
-    file.truncate(offset)
+    // Not only fsynced: if an fsync failed before, Linux holds these for written, though they are not.
+    file.write(bytes, start)
+    file.truncate(start + bytes.length)
     file.sync()
   } finally {
     file.close()

@@ -36,6 +36,8 @@ export class SegmentReader {
   readonly #newest: boolean
   readonly #report: DamageReport
   #nextNumber: number
+  /** Blocks, in order, that no later one says were fsynced; the first stands for the header too. */
+  #unproven: { readonly number: number; readonly start: number }[]
   /** Start of the current block. */
   offset = SEGMENT_HEADER_BYTES
   /** Behind the current block. */
@@ -57,6 +59,7 @@ export class SegmentReader {
     this.#newest = newest
     this.#report = report
     this.#nextNumber = header.firstBlock
+    this.#unproven = [{ number: header.firstBlock, start: 0 }]
   }
 
   get size(): number {
@@ -72,6 +75,12 @@ export class SegmentReader {
     let last = this.#bytes.length
     while (last > this.end && this.#bytes[last - 1] === 0) last--
     return last - this.end
+  }
+
+  /** From `start` to the last block's end: what may be in the page cache alone. */
+  get unproven(): { readonly start: number; readonly bytes: Buffer } {
+    const start = this.#unproven[0]?.start ?? this.end
+    return { start, bytes: this.#bytes.subarray(start, this.end) }
   }
 
   /** To the next block; false at the end. */
@@ -100,7 +109,14 @@ export class SegmentReader {
     this.#block = header
     this.items = items
     this.#nextNumber = header.number + 1
+    this.#noteProof(header, start)
     return undefined
+  }
+
+  #noteProof({ number, durable }: BlockHeader, start: number): void {
+    const unproven = this.#unproven
+    if (start > SEGMENT_HEADER_BYTES) unproven.push({ number, start })
+    while (unproven.length > 0 && unproven[0]!.number <= durable) unproven.shift()
   }
 
   #decode(start: number, header: BlockHeader): readonly BlockItem[] | string {

@@ -176,6 +176,15 @@ export class StreamCursor {
     }
   }
 
+  /** What of the newest segment may be in the page cache alone; undefined: there is no segment. */
+  unproven():
+    | { readonly path: string; readonly start: number; readonly bytes: Buffer }
+    | undefined {
+    const found = this.found.at(-1)
+    if (this.#reader === undefined || found === undefined) return undefined
+    return { path: found.path, ...this.#reader.unproven }
+  }
+
   /** Where the newest segment's last block ends, and what is behind it; undefined: nothing is. */
   tail(): (Damage & { readonly torn: number }) | undefined {
     const reader = this.#reader

@@ -8,7 +8,7 @@ import { MemoryFileSystem } from '../../src/env/memory-fs.ts'
 import type { RecoveryMode } from '../../src/raftlog/recovery.ts'
 import { RecoveryProgress } from '../../src/raftlog/recovery-progress.ts'
 import { scanLog } from '../../src/raftlog/scan.ts'
-import { DIR, entries, HARD, open, readAll, shown } from './harness.ts'
+import { DIR, entries, HARD, ManualSink, open, readAll, shown } from './harness.ts'
 
 /** A log that lost its power in the middle: its newest block is torn at `tear` of its bytes. */
 async function torn(recoveryMode: RecoveryMode, tear: number): Promise<MemoryFileSystem> {
@@ -70,6 +70,56 @@ describe('recovery mode', () => {
     const wrong = open({ recoveryMode: 'abslute' as RecoveryMode })
     await expect(wrong).rejects.toBeInstanceOf(PolyraftError)
     await expect(wrong).rejects.toMatchObject({ code: 'ConfigInvalid' })
+  })
+})
+
+/** One block fsynced, a second one written only; then the process is killed. */
+async function killedBeforeFsync(bytes: number): Promise<MemoryFileSystem> {
+  const disk = new MemoryFileSystem()
+  let sink: ManualSink | undefined
+  const { log, persisted } = await open({
+    fs: disk,
+    openSink: (at, events) => {
+      sink = new ManualSink(disk, at, events)
+      return sink
+    },
+  })
+  log.create(1, 0, 0, HARD)
+  const first = { entries: entries(1, 1, 1, bytes), hardState: { term: 1, vote: 0, commit: 0 } }
+  log.write({ regionId: 1, readyNumber: 1, ...first })
+  log.flush()
+  sink!.commit()
+  const second = { entries: entries(2, 3, 2, bytes), hardState: { term: 2, vote: 3, commit: 1 } }
+  log.write({ regionId: 1, readyNumber: 2, ...second })
+  log.flush()
+  sink!.write()
+  expect(persisted).toEqual([[1, 1]])
+  return disk.afterProcess()
+}
+
+describe('what a start finds is durable once it may be relied on', () => {
+  // Behind the larger ones nothing stands that would have to be cut off.
+  it.each([
+    { bytes: 100, fsync: 'not begun' },
+    { bytes: 20_000, fsync: 'not begun' },
+    { bytes: 100, fsync: 'failed' },
+    { bytes: 20_000, fsync: 'failed' },
+  ])('entries of $bytes bytes, whose fsync had $fsync', async ({ bytes, fsync }) => {
+    const disk = await killedBeforeFsync(bytes)
+    if (fsync === 'failed') disk.forgetUnsynced()
+    const { log, persisted } = await open({ fs: disk })
+    const found = { shown: shown(await readAll(log, 1)), state: log.state(1) }
+    expect(found.shown).toBe('1@1 2@2 3@2')
+    // Something newer, of another region, is acknowledged.
+    log.create(2, 0, 0, HARD)
+    log.write({ regionId: 2, readyNumber: 1, entries: entries(1, 1, 1), hardState: HARD })
+    log.flush()
+    expect(persisted).toEqual([[2, 1]])
+    disk.crash()
+    const after = await open({ fs: disk })
+    expect(shown(await readAll(after.log, 1))).toBe(found.shown)
+    expect(after.log.state(1)).toEqual(found.state)
+    expect(shown(await readAll(after.log, 2))).toBe('1@1')
   })
 })
 

@@ -49,6 +49,35 @@ describe('messages and fsyncs', () => {
     expect(answers).toBeGreaterThan(0)
   })
 
+  // Larger writes have no zeros written ahead of them.
+  it.each([100, 300_000])(
+    'a follower that was killed before its fsync answers for %i bytes only once they are durable',
+    async (bytes) => {
+      const world = await World.open({ config: { storeIoPoolSize: 1 } })
+      const leader = await world.awaitLeader()
+      await world.run(500)
+      const first = leader.self.storeId
+      const [killed, cut] = followers(leader) as [number, number]
+      world.network.isolate(cut)
+      world.store(killed).diskHeld = true
+      const call = world.put(first, 'k', 'x'.repeat(bytes))
+      await world.run(20)
+      expect(world.store(killed).peer(1)!.raft.lastIndex).toBe(leader.raft.lastIndex)
+      expect(call.outcome).toBe('waiting')
+      world.stop(killed, 'kill')
+      await world.restart(killed)
+      // What it finds completes the quorum. Then its machine loses power, and the leader's is gone.
+      expect((await world.answered(call)).outcome).toBe('ok')
+      world.stop(killed, 'power-loss')
+      await world.restart(killed)
+      world.stop(first, 'power-loss')
+      world.network.heal()
+      const next = await world.awaitLeader()
+      const read = await world.answered(world.get(next.self.storeId, 'k'))
+      expect(read.value?.length).toBe(bytes)
+    },
+  )
+
   it('a leader on its own acknowledges nothing that is not durable', async () => {
     const world = await World.open({ stores: 1 })
     await world.awaitLeader()

@@ -205,7 +205,7 @@ export class SimStore implements Receiver {
       this.engine.crash()
     }
     // What goes on of the old life touches nothing of the next one.
-    this.fs = this.fs.clone()
+    this.fs = this.fs.afterProcess()
     this.engine = this.engine.reopen()
   }
 
