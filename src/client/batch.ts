@@ -99,13 +99,14 @@ export class Batch {
       const end = this.#pieceEnd(this.#next)
       const from = this.#next
       this.#next = end
-      this.submit(from, end, false)
+      this.submit(from, end)
     }
     this.#starting = false
     if (this.#inFlight === 0) this.#settle()
   }
 
-  submit(from: number, to: number, mayHaveExecuted: boolean): void {
+  /** `cutFrom`: the piece was the end of this one, and so were its attempts. */
+  submit(from: number, to: number, cutFrom?: Call): void {
     const nowMs = this.#dispatcher.nowMs()
     const request = new RawRequest(this.kind, this.#dispatcher, 0)
     request.cf = this.cf
@@ -119,7 +120,10 @@ export class Batch {
       return
     }
     call.settler = new BatchPiece(this, from, to)
-    call.mayHaveExecuted = mayHaveExecuted
+    if (cutFrom !== undefined) {
+      call.mayHaveExecuted = cutFrom.mayHaveExecuted
+      call.fencedUntilMs = cutFrom.fencedUntilMs
+    }
     this.#dispatcher.submit(call, request, nowMs)
   }
 
@@ -190,7 +194,7 @@ function withProgress(
   if (kind === RawKind.BatchGet) return error
   return new PolyraftError(
     error.code,
-    `${keysDone} of ${keyCount} keys were written: ${error.message}`,
+    `${keysDone} of ${keyCount} keys are known to be written: ${error.message}`,
     { ...error.data, keysDone, keyCount },
     { cause: error },
   )
@@ -213,7 +217,7 @@ class BatchPiece implements Settler {
     const to = this.#to
     this.#to = end
     this.#batch.assign(request, this.#from, end)
-    this.#batch.submit(end, to, call.mayHaveExecuted)
+    this.#batch.submit(end, to, call)
   }
 
   succeed(_request: RawRequest, response: RawResponse): void {

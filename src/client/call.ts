@@ -17,6 +17,8 @@ export const CallState = {
   InFlight: 2,
   /** Waits for `wakeAtMs`. */
   BackingOff: 3,
+  /** Its outcome is known, and told once no earlier attempt can be executed any more. */
+  Fenced: 4,
 } as const
 export type CallState = (typeof CallState)[keyof typeof CallState]
 
@@ -46,6 +48,11 @@ export class Call {
   immediateRetries = 0
   /** A write that reached, or may have reached, a store without a definite answer. */
   mayHaveExecuted = false
+  /** Until then a store may still take an attempt of this write that was given up. */
+  fencedUntilMs = 0
+  /** While Fenced: why it failed, or undefined and the answer. */
+  outcome: PolyraftError | undefined = undefined
+  answer: RawResponse | undefined = undefined
   lastError = ''
   /** The last refusal was for want of disk space. */
   diskFull = false
@@ -111,11 +118,15 @@ export class CallTable {
   release(call: Call): void {
     assert(call.state !== CallState.Free, 'a call is released once')
     call.state = CallState.Free
+    call.request!.dropped = true
     call.request = undefined
     call.attempts = 0
     call.failures = 0
     call.immediateRetries = 0
     call.mayHaveExecuted = false
+    call.fencedUntilMs = 0
+    call.outcome = undefined
+    call.answer = undefined
     call.lastError = ''
     call.diskFull = false
     call.link = undefined
@@ -151,16 +162,31 @@ export function runCallback(
 export function timeoutError(call: Call, request: RawRequest, timeoutMs: number): PolyraftError {
   const data = { attempts: call.attempts, lastError: call.lastError, timeoutMs }
   const reason = call.lastError === '' ? 'no answer came' : `the last failure: ${call.lastError}`
-  const tried = `${call.attempts} attempts in ${timeoutMs} ms; ${reason}`
+  const tried = `${attempts(call)} in ${timeoutMs} ms; ${reason}`
   if (!isWrite(request.kind)) {
     return new PolyraftError('Timeout', `the read was not answered after ${tried}`, data)
   }
-  if (call.mayHaveExecuted || call.state === CallState.InFlight) {
+  if (call.mayHaveExecuted) {
     const message = `the write may or may not have happened after ${tried}. Read it back or repeat it`
     return new PolyraftError('Undetermined', message, data)
   }
   const code = call.diskFull ? 'DiskFull' : 'Timeout'
   return new PolyraftError(code, `the write was not executed after ${tried}`, data)
+}
+
+/** Of a write that is not sent again: its only attempt was lost. */
+export function lostError(call: Call): PolyraftError {
+  const message =
+    `the write may or may not have happened: ${call.lastError}. It was not sent again, ` +
+    'because the client was told not to: read it back or repeat it'
+  return new PolyraftError('Undetermined', message, {
+    attempts: call.attempts,
+    lastError: call.lastError,
+  })
+}
+
+function attempts({ attempts: count }: Call): string {
+  return count === 1 ? '1 attempt' : `${count} attempts`
 }
 
 /** A definite refusal, unless an earlier attempt of the same write may have gone through. */

@@ -28,13 +28,16 @@ import type {
 } from './kv-client.ts'
 import { RegionScan } from './scan.ts'
 
-export interface ClientOptions extends DispatcherOptions {
+export interface ClientOptions extends Omit<DispatcherOptions, 'retryWrites'> {
+  /** Default: true. */
+  readonly retryWrites?: boolean
   /** Runs last in `close`: there the owner closes `pd`, which the client itself does not. */
   readonly onClosed?: () => Promise<void>
 }
 
 export function createClient(options: ClientOptions): KvClient {
-  return new Client(new Dispatcher(options), options.onClosed)
+  const { retryWrites = true, onClosed } = options
+  return new Client(new Dispatcher({ ...options, retryWrites }), onClosed)
 }
 
 type Single = typeof RawKind.Get | typeof RawKind.Put | typeof RawKind.Delete

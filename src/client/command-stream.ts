@@ -2,17 +2,26 @@
  * One BatchCommands stream on the client, from its opening until it breaks: encodes requests,
  * matches answers by id and gives them to the requests' sinks.
  *
+ *   greeting ─▶ the store tells its clock ─▶ requests, each with the time that is left to it
+ *
+ *
  * INVARIANTS
  * - A request that was written is answered, or handed back by `onBroken`, exactly once.
  * - One write is under way at a time, so its buffer is free again when the next one begins.
+ * - No request leaves before the store's clock is known: each can expire there, however long its
+ *   bytes are under way.
+ * - A request that nobody waits for any more is not written: its buffers may hold something else.
  */
 import { type ClientDuplexStream, status as Status, type StatusObject } from '@grpc/grpc-js'
+import type { Clock } from '../base/clock.ts'
 import { errorMessage, PolyraftError } from '../base/errors.ts'
 import { MIB } from '../base/limits.ts'
 import type { Ring } from '../base/ring.ts'
 import {
   BatchAnswers,
   readBatchResponse,
+  writeBatchClock,
+  writeBatchGreeting,
   writeBatchIds,
   writeBatchRequestCommand,
 } from '../protocol/batch-commands.ts'
@@ -20,6 +29,7 @@ import { ProtoReader } from '../protocol/proto-reader.ts'
 import { ProtoWriter } from '../protocol/proto-writer.ts'
 import { type RawRequest, regionErrorResponse } from '../protocol/raw.ts'
 import { RequestSlots } from './request-slots.ts'
+import { ServerClock } from './server-clock.ts'
 
 const COMMANDS_PER_MESSAGE_MAX = 256
 const MESSAGE_BYTES_MAX = MIB
@@ -39,6 +49,8 @@ export interface CommandStreamEvents {
 export class CommandStream {
   readonly #call: ClientDuplexStream<Buffer, Buffer>
   readonly #events: CommandStreamEvents
+  readonly #clock: Clock
+  readonly #serverClock = new ServerClock()
   readonly #slots: RequestSlots
   readonly #writer = new ProtoWriter()
   readonly #reader = new ProtoReader(Buffer.alloc(0))
@@ -53,40 +65,59 @@ export class CommandStream {
   constructor(
     call: ClientDuplexStream<Buffer, Buffer>,
     commandsMax: number,
+    clock: Clock,
     events: CommandStreamEvents,
   ) {
     this.#call = call
+    this.#clock = clock
     this.#events = events
     this.#slots = new RequestSlots(commandsMax)
     call.on('data', (message: Buffer) => this.#onMessage(message))
     call.on('error', (error: Error) => this.#break(unavailable(error.message)))
     call.on('status', (status: StatusObject) => this.#onStatus(status))
+    writeBatchGreeting(this.#writer)
+    this.#write()
   }
 
   get writable(): boolean {
-    return !this.#writing && !this.#broken && !this.#slots.full
+    return !this.#writing && !this.#broken && !this.#slots.full && this.#serverClock.known
   }
 
   get unansweredCount(): number {
     return this.#slots.length
   }
 
-  /** Whether the store ever answered on this stream. */
+  /** Whether the store ever answered a request on this stream. */
   get answered(): boolean {
     return this.#answered
   }
 
   /** Sends one message with what is first in the queue. @hot */
   writeFrom(queue: Ring<RawRequest>): void {
+    const nowMs = this.#clock.monotonicMs()
     this.#writer.reset()
     this.#ids.length = 0
     while (this.#roomInMessage()) {
       const request = queue.shift()
       if (request === undefined) break
-      writeBatchRequestCommand(this.#writer, request)
-      this.#ids.push(this.#slots.add(request))
+      if (!request.dropped) this.#append(request, nowMs)
     }
+    if (this.#ids.length === 0) return
     writeBatchIds(this.#writer, this.#ids)
+    writeBatchClock(this.#writer, this.#serverClock.atLeast(nowMs))
+    this.#write()
+  }
+
+  #append(request: RawRequest, nowMs: number): void {
+    if (request.expiresAtMs > 0) {
+      request.durationMsMax = Math.max(1, Math.ceil(request.expiresAtMs - nowMs))
+    }
+    request.sent = true
+    writeBatchRequestCommand(this.#writer, request)
+    this.#ids.push(this.#slots.add(request))
+  }
+
+  #write(): void {
     this.#writing = true
     this.#call.write(this.#writer.view(), this.#writtenBound)
   }
@@ -114,13 +145,16 @@ export class CommandStream {
 
   #onMessage(message: Buffer): void {
     if (this.#broken) return
-    this.#answered = true
     this.#reader.open(message)
     try {
       readBatchResponse(this.#reader, this.#answers)
     } catch (error) {
       this.#break(unavailable(errorMessage(error)))
       return
+    }
+    if (this.#answers.ids.length > 0) this.#answered = true
+    if (this.#answers.clockMs > 0) {
+      this.#serverClock.told(this.#answers.clockMs, this.#clock.monotonicMs())
     }
     this.#deliver()
     if (!this.#writing && !this.#broken) this.#events.onWritable()

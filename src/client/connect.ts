@@ -15,15 +15,27 @@ export interface ConnectOptions {
   readonly pd: readonly string[] | string
   /** Of each call, its retries included. Default 5000. */
   readonly timeoutMs?: number
+  /**
+   * Sends a put or delete again whose answer was lost, until it is answered. So one call may write
+   * more than once before it returns, over what another client wrote meanwhile. `false`: such a write
+   * fails with `Undetermined`. Default: true.
+   */
+  readonly retryWrites?: boolean
 }
+
+/** Timers go no further. */
+const TIMEOUT_MS_MAX = 2 ** 31 - 1
 
 /** Rejects with `Unavailable` when no placement driver answers within the time-out. */
 export async function connect(options: ConnectOptions): Promise<KvClient> {
   const timeoutMs = options.timeoutMs ?? DEFAULT_TIMEOUT_MS
-  if (!Number.isFinite(timeoutMs) || timeoutMs <= 0) {
-    throw new PolyraftError('InvalidArgument', `timeoutMs is a time in ms, not ${timeoutMs}`)
+  if (!(timeoutMs > 0 && timeoutMs <= TIMEOUT_MS_MAX)) {
+    throw new PolyraftError(
+      'InvalidArgument',
+      `timeoutMs is a time of at most ${TIMEOUT_MS_MAX} ms, not ${timeoutMs}`,
+    )
   }
-  const endpoints = typeof options.pd === 'string' ? options.pd.split(',') : options.pd
+  const endpoints = toEndpoints(options.pd)
   const pd = await connectPd(endpoints, { logger: silentLogger, timeoutMs })
   return createClient({
     pd,
@@ -31,6 +43,16 @@ export async function connect(options: ConnectOptions): Promise<KvClient> {
     clock: machineClock,
     random: machineRandom,
     timeoutMs,
+    retryWrites: options.retryWrites ?? true,
     onClosed: () => pd.close(),
   })
+}
+
+function toEndpoints(pd: unknown): readonly string[] {
+  if (typeof pd === 'string') return pd.split(',')
+  if (Array.isArray(pd) && pd.every((one) => typeof one === 'string')) return pd
+  throw new PolyraftError(
+    'InvalidArgument',
+    "connect wants the placement drivers: { pd: ['127.0.0.1:2379'] }",
+  )
 }

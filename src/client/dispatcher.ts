@@ -7,8 +7,12 @@
  *               │  └▶ PD ─┐   ├─ refused: learn, again at once or backed off
  *               └─────────┴───┴─ connection lost, or silent for too long
  *
- * INVARIANT: a request that was given up unanswered is never sent again: the next attempt gets a new
- * object, so a late answer finds nobody. A call settles exactly once.
+ * INVARIANTS
+ * - A request that was given up unanswered is never sent again: the next attempt gets a new object,
+ *   so a late answer finds nobody. A call settles exactly once.
+ * - When a write settles, no attempt of it can be executed any more: each expires on the store, by
+ *   the store's clock, and the outcome is held back (Fenced) until those that were lost have. Else
+ *   bytes that the network kept could undo what the caller writes next.
  */
 import type { Clock, Random } from '../base/clock.ts'
 import { PolyraftError } from '../base/errors.ts'
@@ -22,10 +26,18 @@ import {
   ELECTION_BACKOFF,
   PD_BACKOFF,
 } from './backoff.ts'
-import { type Call, CallState, CallTable, refusalError, runCallback, timeoutError } from './call.ts'
+import {
+  type Call,
+  CallState,
+  CallTable,
+  lostError,
+  refusalError,
+  runCallback,
+  timeoutError,
+} from './call.ts'
 import { Locator, locate } from './locator.ts'
 import { type CachedRegion, RegionCache } from './region-cache.ts'
-import { Learner, Next, type Reaction } from './region-errors.ts'
+import { Learner, Next, type Reaction, refusalOf } from './region-errors.ts'
 import type { FailedRequest } from './store-connection.ts'
 import { type ConnectStore, type StoreLink, StoreLinks } from './store-links.ts'
 import { SWEEP_MS, Sweeper } from './sweeper.ts'
@@ -34,6 +46,8 @@ import { SWEEP_MS, Sweeper } from './sweeper.ts'
 const SILENT_MS_MAX = 1000
 /** … or has answered others, but not this one. */
 const ATTEMPT_MS_MAX = 2000
+/** Beyond an attempt's time, for what is rounded and for clocks that differ. */
+const FENCE_SLACK_MS = 10
 const PD_ANSWER_MS_MAX = 2000
 const IMMEDIATE_RETRIES_MAX = 3
 const PENDING_MAX = 1 << 17
@@ -46,10 +60,13 @@ export interface DispatcherOptions {
   readonly clock: Clock
   readonly random: Random
   readonly timeoutMs: number
+  /** Writes whose outcome is not known are sent again; else they fail with Undetermined. */
+  readonly retryWrites: boolean
 }
 
 export class Dispatcher implements ResponseSink {
   readonly timeoutMs: number
+  readonly #retryWrites: boolean
   #clock: Clock
   #random: Random
   #calls = new CallTable(PENDING_MAX)
@@ -64,6 +81,7 @@ export class Dispatcher implements ResponseSink {
 
   constructor(options: DispatcherOptions) {
     this.timeoutMs = options.timeoutMs
+    this.#retryWrites = options.retryWrites
     this.#clock = options.clock
     this.#random = options.random
     this.#links = new StoreLinks(options.pd, options.connect, {
@@ -144,9 +162,8 @@ export class Dispatcher implements ResponseSink {
     request.version = region.epoch.version
     request.peerId = entry.leader.id
     request.storeId = entry.leader.storeId
-    // The server must not execute what the caller was told has failed, nor an attempt long after
-    // the next one took its place: by then the caller may have written something newer.
     const leftMs = Math.min(call.deadlineMs - nowMs, ATTEMPT_MS_MAX)
+    request.expiresAtMs = nowMs + leftMs
     request.durationMsMax = Math.max(1, Math.ceil(leftMs))
     call.link = link
     call.attempts++
@@ -158,7 +175,7 @@ export class Dispatcher implements ResponseSink {
   // @hot
   respond(request: RawRequest, response: RawResponse): void {
     const call = this.#calls.of(request)
-    if (call === undefined) return
+    if (call === undefined || call.state === CallState.Fenced) return
     if (call.link !== undefined) call.link.heard = true
     if (response.regionError !== undefined) {
       this.#react(call, request, this.#learner.learn(request, response.regionError, this.nowMs()))
@@ -171,6 +188,7 @@ export class Dispatcher implements ResponseSink {
 
   // @hot
   #succeed(call: Call, request: RawRequest, response: RawResponse): void {
+    if (call.fencedUntilMs > 0 && this.#hold(call, undefined, response)) return
     const { resolve, callback, settler } = call
     this.#calls.release(call)
     if (resolve !== undefined) resolve(detached(response.value))
@@ -179,6 +197,11 @@ export class Dispatcher implements ResponseSink {
   }
 
   #fail(call: Call, error: PolyraftError): void {
+    if (call.fencedUntilMs > 0 && this.#hold(call, error, undefined)) return
+    this.#failNow(call, error)
+  }
+
+  #failNow(call: Call, error: PolyraftError): void {
     const { reject, callback, settler } = call
     this.#calls.release(call)
     if (reject !== undefined) reject(error)
@@ -186,12 +209,34 @@ export class Dispatcher implements ResponseSink {
     else settler!.fail(error)
   }
 
+  /** Keeps the outcome back while an attempt that was given up may still be taken. */
+  #hold(call: Call, error: PolyraftError | undefined, answer: RawResponse | undefined): boolean {
+    const nowMs = this.nowMs()
+    if (nowMs >= call.fencedUntilMs) return false
+    call.state = CallState.Fenced
+    call.outcome = error
+    call.answer = answer
+    this.#sweeper.wake(call.fencedUntilMs, nowMs)
+    return true
+  }
+
+  /** When the outcome can be told, after telling it if that is now. */
+  #sweepFenced(call: Call, request: RawRequest, nowMs: number): number {
+    if (nowMs < call.fencedUntilMs) return call.fencedUntilMs
+    if (call.answer !== undefined) this.#succeed(call, request, call.answer)
+    else this.#failNow(call, call.outcome!)
+    return Number.POSITIVE_INFINITY
+  }
+
   #react(call: Call, request: RawRequest, reaction: Reaction): void {
     call.lastError = reaction.reason
     call.diskFull = reaction.error.code === 'DiskFull'
-    if (reaction.undetermined && isWrite(request.kind)) call.mayHaveExecuted = true
+    if (reaction.undetermined && isWrite(request.kind)) {
+      call.mayHaveExecuted = true
+      if (!this.#retryWrites) return this.#fail(call, lostError(call))
+    }
     if (reaction.next === Next.Fail) {
-      this.#fail(call, refusalError(call, request, reaction.error))
+      this.#fail(call, refusalError(call, request, refusalOf(reaction)))
     } else if (reaction.next === Next.RetryNow && call.immediateRetries < IMMEDIATE_RETRIES_MAX) {
       call.immediateRetries++
       this.#dispatch(call, request, this.nowMs())
@@ -214,13 +259,18 @@ export class Dispatcher implements ResponseSink {
   }
 
   #redispatch(request: RawRequest): void {
-    const call = this.#calls.of(request)
+    const call = this.#locating(request)
     if (call !== undefined) this.#dispatch(call, request, this.nowMs())
+  }
+
+  #locating(request: RawRequest): Call | undefined {
+    const call = this.#calls.of(request)
+    return call?.state === CallState.Locating ? call : undefined
   }
 
   #retryAllLater(requests: readonly RawRequest[], reason: string): void {
     for (const request of requests) {
-      const call = this.#calls.of(request)
+      const call = this.#locating(request)
       if (call === undefined) continue
       call.lastError = reason
       this.#retryLater(call, PD_BACKOFF, 0)
@@ -242,27 +292,31 @@ export class Dispatcher implements ResponseSink {
     const reason = `store ${link.storeId}: ${error.message}`
     for (const { request, sent } of failed) {
       const call = this.#calls.of(request)
-      if (call !== undefined) this.#onLost(call, request, sent, reason)
+      if (call?.state === CallState.InFlight) this.#onLost(call, request, sent, reason)
     }
   }
 
   /** The attempt ended without an answer, and no answer can come. */
   #onLost(call: Call, request: RawRequest, sent: boolean, reason: string): void {
     call.lastError = reason
-    if (sent && isWrite(request.kind)) call.mayHaveExecuted = true
+    const lost = sent && isWrite(request.kind)
+    if (lost) fence(call, request)
     this.#learner.onUnanswered(request, call.failures, this.nowMs())
-    this.#retryLater(call, CONNECTION_BACKOFF, 0)
+    if (lost && !this.#retryWrites) this.#fail(call, lostError(call))
+    else this.#retryLater(call, CONNECTION_BACKOFF, 0)
   }
 
   /** The attempt is given up, but its answer may still come: the next one is another request. */
   #abandon(call: Call, reason: string, nowMs: number): void {
     const abandoned = call.request!
-    const request = copyRequest(abandoned)
-    call.request = request
+    const lost = abandoned.sent && isWrite(abandoned.kind)
+    if (lost) fence(call, abandoned)
     call.lastError = reason
-    if (isWrite(request.kind)) call.mayHaveExecuted = true
+    abandoned.dropped = true
+    call.request = copyRequest(abandoned)
     this.#learner.onUnanswered(abandoned, call.failures, nowMs)
-    this.#retryLater(call, ELECTION_BACKOFF, 0)
+    if (lost && !this.#retryWrites) this.#fail(call, lostError(call))
+    else this.#retryLater(call, ELECTION_BACKOFF, 0)
   }
 
   #sweep(): number | undefined {
@@ -281,8 +335,12 @@ export class Dispatcher implements ResponseSink {
   /** When this call wants to be looked at again. */
   #sweepCall(call: Call, nowMs: number): number {
     const request = call.request!
+    if (call.state === CallState.Fenced) return this.#sweepFenced(call, request, nowMs)
     if (nowMs >= call.deadlineMs) {
-      if (call.state === CallState.InFlight) this.#suspectWhenSilent(call, nowMs)
+      if (call.state === CallState.InFlight) {
+        this.#suspectWhenSilent(call, nowMs)
+        if (request.sent && isWrite(request.kind)) fence(call, request)
+      }
       this.#fail(call, timeoutError(call, request, this.timeoutMs))
     } else if (call.state === CallState.BackingOff) {
       if (nowMs < call.wakeAtMs) return Math.min(call.wakeAtMs, call.deadlineMs)
@@ -316,7 +374,7 @@ export class Dispatcher implements ResponseSink {
     this.#locator.close()
     for (let slot = 0; slot < this.#calls.slots; slot++) {
       const call = this.#calls.at(slot)
-      if (call.state !== CallState.Free) this.#fail(call, closedError())
+      if (call.state !== CallState.Free) this.#failNow(call, closedError())
     }
     this.#cache.clear()
     await this.#links.close()
@@ -331,6 +389,12 @@ function detached(value: Buffer | undefined): Buffer | undefined {
 
 function closedError(): PolyraftError {
   return new PolyraftError('Closed', 'the client was closed')
+}
+
+/** The attempt is given up, but its store may take it as long as its time lasts. */
+function fence(call: Call, attempt: RawRequest): void {
+  call.mayHaveExecuted = true
+  call.fencedUntilMs = Math.max(call.fencedUntilMs, attempt.expiresAtMs + FENCE_SLACK_MS)
 }
 
 function copyRequest(from: RawRequest): RawRequest {

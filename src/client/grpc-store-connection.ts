@@ -17,8 +17,10 @@ import {
   credentials,
   Metadata,
 } from '@grpc/grpc-js'
+import type { Clock } from '../base/clock.ts'
 import { PolyraftError } from '../base/errors.ts'
 import { GRPC_MESSAGE_BYTES_MAX, MIB } from '../base/limits.ts'
+import { machineClock } from '../base/node-clock.ts'
 import { Ring } from '../base/ring.ts'
 import { type RawRequest, regionErrorResponse } from '../protocol/raw.ts'
 import { tikvServiceDefinition } from '../protocol/tikvpb.ts'
@@ -36,6 +38,8 @@ export interface GrpcStoreConnectionOptions {
   readonly backoffMinMs: number
   readonly backoffMaxMs: number
   readonly credentials: ChannelCredentials
+  /** The one by which requests expire. */
+  readonly clock: Clock
 }
 
 export function defaultGrpcStoreConnectionOptions(): GrpcStoreConnectionOptions {
@@ -47,6 +51,7 @@ export function defaultGrpcStoreConnectionOptions(): GrpcStoreConnectionOptions 
     backoffMinMs: 50,
     backoffMaxMs: 1000,
     credentials: credentials.createInsecure(),
+    clock: machineClock,
   }
 }
 
@@ -128,7 +133,7 @@ class GrpcStoreConnection implements StoreConnection {
   }
 
   #connect(): void {
-    const waitMs = this.#retryAtMs - performance.now()
+    const waitMs = this.#retryAtMs - this.#options.clock.monotonicMs()
     if (waitMs > 0) {
       this.#failQueue(unreachable(this.address, `its last stream broke, retry in ${waitMs | 0} ms`))
       return
@@ -168,12 +173,12 @@ class GrpcStoreConnection implements StoreConnection {
       new Metadata(),
       {},
     )
-    const stream = new CommandStream(call, this.#options.commandsMax, {
+    const { commandsMax, clock } = this.#options
+    const stream = new CommandStream(call, commandsMax, clock, {
       onWritable: () => this.#writeQueue(stream),
       onBroken: (unanswered, error) => this.#onBroken(stream, unanswered, error),
     })
     this.#stream = stream
-    this.#writeQueue(stream)
   }
 
   #onBroken(stream: CommandStream, unanswered: RawRequest[], error: PolyraftError): void {
@@ -181,7 +186,7 @@ class GrpcStoreConnection implements StoreConnection {
     const { backoffMinMs, backoffMaxMs } = this.#options
     if (stream.answered) this.#backoffMs = 0
     else this.#backoffMs = Math.min(backoffMaxMs, Math.max(backoffMinMs, this.#backoffMs * 2))
-    this.#retryAtMs = performance.now() + this.#backoffMs
+    this.#retryAtMs = this.#options.clock.monotonicMs() + this.#backoffMs
     const failed: FailedRequest[] = unanswered.map((request) => ({ request, sent: true }))
     this.#fail(failed, error)
   }

@@ -1,5 +1,5 @@
 /** What callers give, made into bytes and checked before anything is sent. */
-import { asBuffer, EMPTY_BYTES } from '../base/bytes.ts'
+import { EMPTY_BYTES } from '../base/bytes.ts'
 import { PolyraftError } from '../base/errors.ts'
 import { ENTRY_BYTES_MAX, KEY_BYTES_MAX, SCAN_ROWS_MAX } from '../base/limits.ts'
 import type { Bytes, PutOptions, ScanOptions } from './kv-client.ts'
@@ -10,12 +10,22 @@ export const VALUE_BYTES_MAX = ENTRY_BYTES_MAX
 const COLUMN_FAMILIES: ReadonlySet<string> = new Set(['', 'default', 'lock', 'write'])
 const PAGE_ROWS = 1024
 
+/** Copies: the caller may use its buffer again before the request is sent, or sent again. */
 export function toBytes(input: Bytes): Buffer {
-  if (typeof input === 'string') return Buffer.from(input, 'utf8')
-  if (input instanceof Uint8Array) return asBuffer(input)
+  if (typeof input === 'string') return textBytes(input)
+  if (input instanceof Uint8Array) return Buffer.from(input)
   throw new PolyraftError(
     'InvalidArgument',
     `keys and values are strings or Uint8Arrays, not ${input === null ? 'null' : typeof input}`,
+  )
+}
+
+/** What UTF-8 has no bytes for would become one and the same replacement character. */
+function textBytes(text: string): Buffer {
+  if (text.isWellFormed()) return Buffer.from(text, 'utf8')
+  throw new PolyraftError(
+    'InvalidArgument',
+    'a string holds half of a surrogate pair, which has no UTF-8: give bytes as a Uint8Array',
   )
 }
 

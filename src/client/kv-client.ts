@@ -4,7 +4,8 @@
  *
  * Every method rejects with a PolyraftError. The client retries what is safe to retry until
  * `timeoutMs` has passed; then the code is `Timeout` when nothing can have been executed, and
- * `Undetermined` when a write may or may not have happened.
+ * `Undetermined` when a write may or may not have happened. Once a write has settled, either way,
+ * nothing of it happens any more.
  */
 import type { PolyraftError } from '../base/errors.ts'
 
@@ -87,8 +88,8 @@ export interface KvClient {
   /** Not supported by the servers yet: rejects with `Unsupported`. */
   ttl(key: Bytes, options?: KeyOptions): Promise<number | undefined>
   /**
-   * For load generators: no promise and no conversion. The buffers must not change before the
-   * callback, which is called exactly once (from within this call when it fails at once). A value
+   * For load generators: no promise, no conversion, and no copy: the buffers must not change before
+   * the callback, which is called exactly once (from within this call when it fails at once). A value
    * is a view of the message that it came in: copy what is kept for long.
    */
   putCallback(key: Buffer, value: Buffer, callback: KvCallback): void

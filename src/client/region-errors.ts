@@ -21,8 +21,7 @@ export interface Reaction {
   readonly backoffMsMin: number
   /** The command may have been executed all the same. */
   readonly undetermined: boolean
-  /** For Fail. */
-  readonly error: PolyraftError
+  readonly error: RegionError
 }
 
 type LeaderHint = Extract<RegionError, { code: 'NotLeader' }>
@@ -36,11 +35,14 @@ function reaction(next: Next, error: RegionError, curve = ELECTION_BACKOFF): Rea
     curve,
     backoffMsMin: error.code === 'ServerIsBusy' ? error.backoffMs : 0,
     undetermined: error.code === 'UndeterminedResult',
-    error: new PolyraftError(
-      error.code === 'UndeterminedResult' ? 'Undetermined' : error.code,
-      reason,
-    ),
+    error,
   }
+}
+
+/** Made only for who sees it: a stack for every refusal that is retried costs more than the retry. */
+export function refusalOf({ error, reason }: Reaction): PolyraftError {
+  const code = error.code === 'UndeterminedResult' ? 'Undetermined' : error.code
+  return new PolyraftError(code, reason)
 }
 
 export class Learner {

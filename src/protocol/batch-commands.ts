@@ -4,6 +4,12 @@
  *   BatchCommandsRequest   1: repeated Request { oneof cmd }     2: repeated request_ids
  *   BatchCommandsResponse  1: repeated Response { oneof cmd }    2: repeated request_ids
  *
+ *   both                   1000: clock, ours alone; others skip it
+ *
+ * A request's clock is what the store's clock showed when the message left, at least, as far as the
+ * client knows; it also asks for the store's clock, which every response then tells. So the store
+ * knows how long a message was under way, whatever the network did to it.
+ *
  * The number of a command in the oneof is its RawKind, in requests and in responses. Ids belong to
  * commands by position; they follow behind the commands, so a command learns its id at the end.
  *
@@ -14,13 +20,7 @@ import { PolyraftError } from '../base/errors.ts'
 import { writeMessageError } from './error-codec.ts'
 import type { ProtoReader } from './proto-reader.ts'
 import type { ProtoWriter } from './proto-writer.ts'
-import {
-  errorResponse,
-  RawKind,
-  type RawRequest,
-  type RawResponse,
-  type ResponseSink,
-} from './raw.ts'
+import { errorResponse, RawKind, RawRequest, type RawResponse, type ResponseSink } from './raw.ts'
 import { ResponseTag } from './raw-fields.ts'
 import { readPacked, readRequest } from './raw-request-decode.ts'
 import { requestSizeHint, writeRequest } from './raw-request-encode.ts'
@@ -31,6 +31,9 @@ import { bytesTag, fieldOf, varintTag, WireType } from './wire.ts'
 const COMMANDS = bytesTag(1)
 const ID = varintTag(2)
 const PACKED_IDS = bytesTag(2)
+const CLOCK = varintTag(1000)
+/** Of a client that does not know the store's clock yet. */
+const CLOCK_UNKNOWN = 1
 const EMPTY_COMMAND = 255
 const TEST_ID = varintTag(1)
 /** Commands we do not run, whose response has a plain error text. */
@@ -66,19 +69,41 @@ export class RejectedCommand {
 
 export type BatchCommand = RawRequest | RejectedCommand
 
+export interface BatchRequest {
+  readonly commands: readonly BatchCommand[]
+  /** The client wants the store's clock with every response. */
+  readonly asksClock: boolean
+}
+
 /** Reads one BatchCommandsRequest; each command's token is its request id. @hot */
-export function readBatchRequest(reader: ProtoReader, sink: ResponseSink): BatchCommand[] {
+export function readBatchRequest(reader: ProtoReader, sink: ResponseSink): BatchRequest {
   const commands: BatchCommand[] = []
   const ids: number[] = []
+  let clockMs = 0
   for (let tag = reader.tag(); tag !== 0; tag = reader.tag()) {
     if (tag === COMMANDS) commands.push(readCommand(reader, sink))
     else if (tag === PACKED_IDS) readPacked(reader, ids)
     else if (tag === ID) ids.push(reader.u64())
+    else if (tag === CLOCK) clockMs = reader.u64()
     else reader.skip(tag)
   }
   mustPair(commands.length, ids.length)
-  for (let i = 0; i < commands.length; i++) commands[i]!.token = ids[i]!
-  return commands
+  for (let i = 0; i < commands.length; i++) {
+    const command = commands[i]!
+    command.token = ids[i]!
+    if (command instanceof RawRequest) command.sentAfterMs = clockMs
+  }
+  return { commands, asksClock: clockMs > 0 }
+}
+
+/** Begins a stream: asks for the store's clock before anything depends on it. */
+export function writeBatchGreeting(writer: ProtoWriter): void {
+  writer.uintField(CLOCK, CLOCK_UNKNOWN)
+}
+
+/** In either direction. @hot */
+export function writeBatchClock(writer: ProtoWriter, clockMs: number): void {
+  writer.uintField(CLOCK, Math.max(CLOCK_UNKNOWN, Math.floor(clockMs)))
 }
 
 function mustPair(commands: number, ids: number): void {
@@ -187,8 +212,11 @@ export class BatchAnswers {
   readonly kinds: number[] = []
   readonly responses: RawResponse[] = []
   readonly ids: number[] = []
+  /** The store's clock when it sent them; 0 = it did not say. */
+  clockMs = 0
 
   clear(): void {
+    this.clockMs = 0
     this.kinds.length = 0
     this.responses.length = 0
     this.ids.length = 0
@@ -202,6 +230,7 @@ export function readBatchResponse(reader: ProtoReader, answers: BatchAnswers): v
     if (tag === COMMANDS) readAnswer(reader, answers)
     else if (tag === PACKED_IDS) readPacked(reader, answers.ids)
     else if (tag === ID) answers.ids.push(reader.u64())
+    else if (tag === CLOCK) answers.clockMs = reader.u64()
     else reader.skip(tag)
   }
   mustPair(answers.responses.length, answers.ids.length)

@@ -70,7 +70,16 @@ export class RawRequest {
   // The way back
   sink: ResponseSink
   token: number
+  // Of the client
+  /** By its clock: the store takes nothing of this attempt later. */
+  expiresAtMs = 0
+  /** A connection has written it: the store may execute it. */
+  sent = false
+  /** Nobody waits for it any more: it need not be written. */
+  dropped = false
   // Set by the store
+  /** By its clock, the latest moment known at which the client had not sent it yet; 0 = unknown. */
+  sentAfterMs = 0
   /** Monotonic; Infinity = none. */
   deadlineMs = Number.POSITIVE_INFINITY
 
@@ -79,6 +88,17 @@ export class RawRequest {
     this.sink = sink
     this.token = token
   }
+}
+
+/**
+ * The budget begins when the client sends, where that is known, and not when the bytes arrive: a
+ * network may hold them back until the client has long sent others instead.
+ */
+export function setDeadline(request: RawRequest, nowMs: number): void {
+  if (request.durationMsMax === 0) return
+  const { sentAfterMs } = request
+  const fromMs = sentAfterMs > 0 && sentAfterMs < nowMs ? sentAfterMs : nowMs
+  request.deadlineMs = fromMs + request.durationMsMax
 }
 
 export interface RawResponse {

@@ -14,12 +14,14 @@
  */
 import { type ServerDuplexStream, status } from '@grpc/grpc-js'
 import { assert } from '../base/assert.ts'
+import type { Clock } from '../base/clock.ts'
 import { PolyraftError } from '../base/errors.ts'
 import { MIB } from '../base/limits.ts'
 import { Ring } from '../base/ring.ts'
 import {
   type RejectedCommand,
   readBatchRequest,
+  writeBatchClock,
   writeBatchIds,
   writeBatchResponseCommand,
   writeRejection,
@@ -50,6 +52,8 @@ export interface BatchStreamOptions {
   readonly store: StoreService
   readonly cluster: ClusterCheck
   readonly limits: BatchStreamLimits
+  /** The store's, by which requests expire. */
+  readonly clock: Clock
   readonly onClosed: (stream: BatchStream) => void
 }
 
@@ -60,6 +64,7 @@ export class BatchStream implements ResponseSink {
   readonly #store: StoreService
   readonly #cluster: ClusterCheck
   readonly #limits: BatchStreamLimits
+  readonly #clock: Clock
   readonly #onClosed: (stream: BatchStream) => void
   readonly #reader = new ProtoReader(Buffer.alloc(0))
   readonly #sealed = new Ring<Buffer>()
@@ -74,6 +79,9 @@ export class BatchStream implements ResponseSink {
   #flushScheduled = false
   #writing = false
   #paused = false
+  #tellsClock = false
+  /** Asked for, and no message has told it since. */
+  #clockDue = false
   #requestsEnded = false
   #stopping = false
   #closed = false
@@ -83,6 +91,7 @@ export class BatchStream implements ResponseSink {
     this.#store = options.store
     this.#cluster = options.cluster
     this.#limits = options.limits
+    this.#clock = options.clock
     this.#onClosed = options.onClosed
     call.on('data', (message: Buffer) => this.#onMessage(message))
     call.on('end', () => this.#onRequestsEnded())
@@ -111,7 +120,9 @@ export class BatchStream implements ResponseSink {
     if (this.#closed) return
     this.#reader.open(message)
     try {
-      this.#execute(readBatchRequest(this.#reader, this))
+      const { commands, asksClock } = readBatchRequest(this.#reader, this)
+      if (asksClock) this.#onClockAsked()
+      this.#execute(commands)
     } catch (error) {
       if (!(error instanceof PolyraftError)) throw error
       this.#endWith(status.INVALID_ARGUMENT, error.message)
@@ -138,9 +149,21 @@ export class BatchStream implements ResponseSink {
     }
   }
 
+  /** The first time it is told even if there is nothing to answer: the client waits for it. */
+  #onClockAsked(): void {
+    if (this.#tellsClock) return
+    this.#tellsClock = true
+    this.#clockDue = true
+    this.#scheduleFlush()
+  }
+
   #appended(id: number): void {
     this.#ids.push(id)
     if (this.#writer.length >= this.#limits.messageBytesMax) this.#seal()
+    this.#scheduleFlush()
+  }
+
+  #scheduleFlush(): void {
     if (this.#flushScheduled || this.#writing) return
     this.#flushScheduled = true
     setImmediate(this.#flushBound)
@@ -148,8 +171,7 @@ export class BatchStream implements ResponseSink {
 
   /** Closes the current message; it waits for its turn, and the writer takes the next one. */
   #seal(): void {
-    writeBatchIds(this.#writer, this.#ids)
-    this.#ids.length = 0
+    this.#endMessage()
     const message = this.#writer.takeCopy()
     this.#sealedBytes += message.length
     this.#sealed.push(message)
@@ -178,14 +200,21 @@ export class BatchStream implements ResponseSink {
       this.#sealedBytes -= sealed.length
       return sealed
     }
-    if (this.#ids.length === 0) return undefined
+    if (this.#ids.length === 0 && !this.#clockDue) return undefined
     const full = this.#writer
-    writeBatchIds(full, this.#ids)
-    this.#ids.length = 0
+    this.#endMessage()
     this.#writer = this.#spareWriter
     this.#writer.reset()
     this.#spareWriter = full
     return full.view()
+  }
+
+  #endMessage(): void {
+    writeBatchIds(this.#writer, this.#ids)
+    this.#ids.length = 0
+    if (!this.#tellsClock) return
+    writeBatchClock(this.#writer, this.#clock.monotonicMs())
+    this.#clockDue = false
   }
 
   #onWritten(error: Error | null | undefined): void {

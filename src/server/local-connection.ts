@@ -13,6 +13,7 @@ export class LocalStoreConnection implements StoreConnection {
   }
 
   execute(request: RawRequest): void {
+    request.sent = true
     this.#store.execute(request)
   }
 

@@ -17,7 +17,9 @@ import {
   type sendUnaryData,
   status,
 } from '@grpc/grpc-js'
+import type { Clock } from '../base/clock.ts'
 import { errorMessage, PolyraftError } from '../base/errors.ts'
+import { machineClock } from '../base/node-clock.ts'
 import { ProtoWriter } from '../protocol/proto-writer.ts'
 import {
   errorResponse,
@@ -42,6 +44,8 @@ import { ClusterCheck } from './cluster-check.ts'
 
 export interface TikvServiceOptions {
   readonly batchStreamLimits?: Partial<BatchStreamLimits>
+  /** The store's. Default: the machine's. */
+  readonly clock?: Clock
 }
 
 export interface TikvService {
@@ -59,6 +63,7 @@ export function addTikvService(
   store: StoreService,
   options: TikvServiceOptions = {},
 ): TikvService {
+  const clock = options.clock ?? machineClock
   const limits = { ...DEFAULT_BATCH_STREAM_LIMITS, ...options.batchStreamLimits }
   const streams = new Set<BatchStream>()
   const cluster = new ClusterCheck(store)
@@ -76,7 +81,7 @@ export function addTikvService(
     RawScan: unary(UNARY_KINDS.RawScan),
     ...refusals(),
     BatchCommands: (call: ServerDuplexStream<Buffer, Buffer>): void => {
-      streams.add(new BatchStream(call, { store, cluster, limits, onClosed: forget }))
+      streams.add(new BatchStream(call, { store, cluster, limits, clock, onClosed: forget }))
     },
   })
   return {

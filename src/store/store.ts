@@ -27,7 +27,13 @@ import { PeerMetrics } from '../peer/metrics.ts'
 import type { Peer } from '../peer/peer.ts'
 import { electionTimeoutMs } from '../peer/ports.ts'
 import { notLeader, regionNotFound, serverIsBusy, storeNotMatch } from '../peer/region-errors.ts'
-import { isWrite, type RawRequest, type RegionError, regionErrorResponse } from '../protocol/raw.ts'
+import {
+  isWrite,
+  type RawRequest,
+  type RegionError,
+  regionErrorResponse,
+  setDeadline,
+} from '../protocol/raw.ts'
 import type { Region } from '../region/region.ts'
 import type { StoreIdent } from '../region/state.ts'
 import type { RaftEnvelope, Transport, TransportEvents } from '../transport/port.ts'
@@ -145,9 +151,7 @@ export class Store implements StoreService {
       this.#refuse(request, serverIsBusy('too many bytes of requests are in flight', 100))
       return
     }
-    if (request.durationMsMax > 0) {
-      request.deadlineMs = this.#options.clock.monotonicMs() + request.durationMsMax
-    }
+    setDeadline(request, this.#options.clock.monotonicMs())
     if (isWrite(request.kind)) this.#gate.add(request)
     else this.#deliverRequest(request)
   }

@@ -269,7 +269,7 @@ describe('connections', () => {
     const put = kv.put('a', '1')
     await vi.advanceTimersByTimeAsync(500)
     cluster.lead('a', 3)
-    await settle(put, 1500)
+    await settle(put, 1600)
     const late = cluster.hung[0]!
     late.sink.respond(late, cluster.execute(late))
     expect(await settle(kv.get('a'))).toEqual(Buffer.from('1'))
@@ -322,13 +322,87 @@ describe('connections', () => {
     await expect(settle(put)).rejects.toMatchObject({ code: 'Undetermined' })
   })
 
-  test('sent, broken, tried again with success: done', async () => {
+  test('sent, broken, tried again with success: done, once the lost attempt has expired', async () => {
     cluster.modes.set(1, 'break-before-execute')
     const put = kv.put('a', '1')
+    let settled = false
+    put.then(() => {
+      settled = true
+    })
     await vi.advanceTimersByTimeAsync(5)
     cluster.modes.set(1, 'up')
-    await settle(put, 1000)
+    await vi.advanceTimersByTimeAsync(1900)
     expect(cluster.data.get(hex('a'))?.toString()).toBe('1')
+    // Until then the network may still bring it, and what the caller writes next would be undone.
+    expect(settled).toBe(false)
+    await settle(put, 200)
+  })
+
+  test('sent, broken, refused for good: told once the lost attempt has expired', async () => {
+    cluster.modes.set(1, 'break-before-execute')
+    const put = kv.put('a', '1')
+    put.catch(() => {})
+    await vi.advanceTimersByTimeAsync(5)
+    cluster.modes.set(1, 'up')
+    cluster.script.push({
+      code: 'RaftEntryTooLarge',
+      message: 'too large',
+      regionId: 1,
+      entrySize: 9,
+    })
+    const began = performance.now()
+    await expect(settle(put)).rejects.toMatchObject({ code: 'Undetermined' })
+    expect(performance.now() - began).toBeGreaterThan(1900)
+  })
+
+  test('a batch of which a piece was lost waits as well', async () => {
+    cluster.split('c')
+    cluster.modes.set(1, 'break-before-execute')
+    const began = performance.now()
+    const put = kv.batchPut([
+      ['a', '1'],
+      ['d', '1'],
+    ])
+    await vi.advanceTimersByTimeAsync(5)
+    cluster.modes.set(1, 'up')
+    await settle(put)
+    expect(performance.now() - began).toBeGreaterThan(1990)
+  })
+
+  test('a read that was lost does not wait', async () => {
+    cluster.modes.set(1, 'break-before-execute')
+    const get = kv.get('a')
+    await vi.advanceTimersByTimeAsync(5)
+    cluster.modes.set(1, 'up')
+    await settle(get, 1000)
+  })
+
+  test('without retryWrites a lost write is Undetermined and not sent again', async () => {
+    await kv.close()
+    kv = cluster.client(5000, false)
+    cluster.modes.set(1, 'break-before-execute')
+    const put = kv.put('a', '1')
+    put.catch(() => {})
+    await vi.advanceTimersByTimeAsync(5)
+    cluster.modes.set(1, 'up')
+    await expect(settle(put)).rejects.toMatchObject({
+      code: 'Undetermined',
+      data: { attempts: 1 },
+    })
+    expect(cluster.served.filter(({ kind }) => kind === RawKind.Put)).toHaveLength(1)
+    // What never left is sent again all the same.
+    cluster.modes.set(1, 'down')
+    const later = kv.put('a', '2')
+    await vi.advanceTimersByTimeAsync(50)
+    cluster.modes.set(1, 'up')
+    await settle(later)
+  })
+
+  test('a request that nobody waits for any more is marked, for what has not left yet', async () => {
+    for (const store of [1, 2, 3]) cluster.modes.set(store, 'hang')
+    await expect(settle(kv.put('a', '1'))).rejects.toMatchObject({ code: 'Undetermined' })
+    expect(cluster.served.filter(({ kind }) => kind === RawKind.Put).length).toBeGreaterThan(1)
+    for (const { request } of cluster.served) expect(request.dropped).toBe(true)
   })
 
   test('a single replica that comes back is found again', async () => {

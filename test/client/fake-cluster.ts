@@ -135,8 +135,9 @@ export class FakeCluster {
       }))
   }
 
-  client(timeoutMs = 5000): KvClient {
+  client(timeoutMs = 5000, retryWrites = true): KvClient {
     return createClient({
+      retryWrites,
       pd: this.pd(),
       connect: (address, storeId, events) => this.connect(address, storeId, events),
       clock: { monotonicMs: () => performance.now(), wallMs: () => Date.now() },
@@ -324,6 +325,7 @@ class FakeConnection implements StoreConnection {
 
   execute(request: RawRequest): void {
     const cluster = this.#cluster
+    request.sent = true
     cluster.served.push({
       storeId: this.#storeId,
       request,

@@ -194,7 +194,7 @@ describe('a store that goes away', () => {
 
   it('with a malformed answer has an unknown outcome', async () => {
     const address = await startBareServer((call) => {
-      call.on('data', () => call.write(Buffer.from('0aff', 'hex')))
+      onCommands(call, () => call.write(Buffer.from('0aff', 'hex')))
     })
     const caller = new Caller(address)
     caller.put(1, 'k', 'v')
@@ -225,7 +225,7 @@ describe('answers that were not asked for', () => {
   it('are ignored, and of another kind leave the outcome open', async () => {
     const address = await startBareServer((call) => {
       // Get (13) under ids 5 and 0, where the only request, a put, has id 0.
-      call.on('data', () => call.write(Buffer.from('0a026a000a026a0012020500', 'hex')))
+      onCommands(call, () => call.write(Buffer.from('0a026a000a026a0012020500', 'hex')))
     })
     const caller = new Caller(address)
     caller.put(1, 'k', 'v')
@@ -264,6 +264,14 @@ describe('closing', () => {
 })
 
 type BareCall = ServerDuplexStream<Buffer, Buffer>
+
+/** Tells a clock in answer to the greeting; what follows are commands. */
+function onCommands(call: BareCall, answer: () => void): void {
+  call.once('data', () => {
+    call.write(Buffer.from('c03ee807', 'hex'))
+    call.on('data', answer)
+  })
+}
 
 async function startBareServer(onStream: (call: BareCall) => void): Promise<string> {
   const server = new Server()

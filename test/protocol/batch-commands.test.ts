@@ -18,8 +18,8 @@ import { OK_RESPONSE, RawKind, RawRequest } from '../../src/protocol/raw.ts'
 import * as arbitrary from './arbitraries.ts'
 import { decode, encode, type Fields } from './kvproto.ts'
 
-function readRequests(bytes: Buffer): BatchCommand[] {
-  return readBatchRequest(new ProtoReader(bytes), arbitrary.noSink)
+function readRequests(bytes: Buffer): readonly BatchCommand[] {
+  return readBatchRequest(new ProtoReader(bytes), arbitrary.noSink).commands
 }
 
 function rejection(command: RejectedCommand): Fields {

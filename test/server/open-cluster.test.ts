@@ -4,36 +4,15 @@ import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, it, onTestFinished } from 'vitest'
 import { builtUrl } from '../../src/base/built-url.ts'
-import { silentLogger } from '../../src/base/logger.ts'
-import { machineClock, machineRandom } from '../../src/base/node-clock.ts'
-import { lockDataDirectory } from '../../src/env/data-dir.ts'
-import { startPd } from '../../src/pd/server.ts'
 import { type Cluster, type ClusterOptions, openCluster } from '../../src/server/open-cluster.ts'
 import { Running } from '../cluster/cli.ts'
+import { startDriver } from './driver.ts'
 import { temporaryDirectory } from './fixtures.ts'
 
 async function open(options: ClusterOptions): Promise<Cluster> {
   const cluster = await openCluster({ timeoutMs: 10_000, ...options })
   onTestFinished(() => cluster.close())
   return cluster
-}
-
-/** A PD of its own, whose cluster begins with this many stores. */
-async function startDriver(stores: number): Promise<string> {
-  const pd = await startPd({
-    dir: join(temporaryDirectory(), 'pd'),
-    clientAddr: '127.0.0.1:0',
-    plan: { stores, regions: 4, replicas: 3 },
-    lock: async (dir) => {
-      const lock = await lockDataDirectory(dir)
-      return () => lock.release()
-    },
-    clock: machineClock,
-    random: machineRandom,
-    logger: silentLogger,
-  })
-  onTestFinished(() => pd.close())
-  return pd.address
 }
 
 async function fill(cluster: Cluster, name: string): Promise<void> {

@@ -13,7 +13,12 @@ import type { Peer } from '../../src/peer/peer.ts'
 import { PeerHandler } from '../../src/peer/peer-handler.ts'
 import type { PeerPorts } from '../../src/peer/ports.ts'
 import { regionNotFound, serverIsBusy } from '../../src/peer/region-errors.ts'
-import { type RawRequest, type RegionError, regionErrorResponse } from '../../src/protocol/raw.ts'
+import {
+  type RawRequest,
+  type RegionError,
+  regionErrorResponse,
+  setDeadline,
+} from '../../src/protocol/raw.ts'
 import type { RaftLog } from '../../src/raftlog/port.ts'
 import { abandonRequests } from '../../src/store/abandon.ts'
 import { Inflight } from '../../src/store/inflight.ts'
@@ -300,9 +305,7 @@ export class SimLife implements LinkHolder {
       refuse(request, serverIsBusy('too many bytes of requests are in flight', 100))
       return
     }
-    if (request.durationMsMax > 0) {
-      request.deadlineMs = this.store.clock.monotonicMs() + request.durationMsMax
-    }
+    setDeadline(request, this.store.clock.monotonicMs())
     const outcome = this.router.send(request.regionId, request)
     if (outcome === 'ok') return
     this.inflight.release(request)
