@@ -5,6 +5,8 @@
  * INVARIANTS
  * - A store that is gone (tombstone, physically destroyed) never speaks again under its id.
  * - Two stores that are not gone never have one address.
+ * - Of two processes that speak for one store, as a copy of its data directory makes them, only the
+ *   one that began later is heard: the other is told to end.
  *
  * Silence is measured on the monotonic clock and while PD listens: what a restart of PD brings back
  * is how long each store had been silent when the last mark was written, so the time that PD itself
@@ -96,6 +98,9 @@ export class StoreTable {
   heartbeat(stats: StoreStats, wallMs: number, monotonicMs: number): void {
     const record = mustKnow(this.#records.get(stats.storeId), stats.storeId)
     if (isGone(record.meta)) throw goneError(stats.storeId)
+    if (stats.startTime > 0 && stats.startTime < record.meta.startTimestamp) {
+      throw replacedError(record.meta, stats)
+    }
     const meta = { ...record.meta, lastHeartbeatMs: wallMs }
     this.#records.set(stats.storeId, { meta, stats, heardAtMs: monotonicMs })
   }
@@ -139,6 +144,16 @@ function goneError(storeId: StoreId): PolyraftError {
     `store ${storeId} was removed from the cluster for good: ` +
       'delete its data directory and join as a new store',
     { storeId },
+  )
+}
+
+function replacedError(meta: StoreMeta, stats: StoreStats): PolyraftError {
+  const since = new Date(meta.startTimestamp * 1000).toISOString()
+  return new PolyraftError(
+    'DataDirMismatch',
+    `another process runs as store ${meta.id} since ${since}, at ${meta.address}: ` +
+      'one of the two data directories is a copy. Remove the copy and start the other one again',
+    { storeId: meta.id, address: meta.address, startTime: stats.startTime },
   )
 }
 

@@ -8,6 +8,7 @@ const TYPE_BY_CODE: Partial<Record<ErrorCode, PdErrorType>> = {
   AlreadyBootstrapped: PdErrorType.AlreadyBootstrapped,
   StoreTombstone: PdErrorType.StoreTombstone,
   InvalidArgument: PdErrorType.InvalidValue,
+  DataDirMismatch: PdErrorType.DuplicatedEntry,
   NotFound: PdErrorType.EntryNotFound,
   RegionNotFound: PdErrorType.RegionsNotContainAllKeyRange,
 }
@@ -17,7 +18,7 @@ const CODE_BY_TYPE: Record<number, ErrorCode> = {
   [PdErrorType.AlreadyBootstrapped]: 'AlreadyBootstrapped',
   [PdErrorType.StoreTombstone]: 'StoreTombstone',
   [PdErrorType.InvalidValue]: 'InvalidArgument',
-  [PdErrorType.DuplicatedEntry]: 'InvalidArgument',
+  [PdErrorType.DuplicatedEntry]: 'DataDirMismatch',
   [PdErrorType.EntryNotFound]: 'NotFound',
   [PdErrorType.RegionsNotContainAllKeyRange]: 'RegionNotFound',
 }

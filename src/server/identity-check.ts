@@ -2,6 +2,8 @@
  * A copy of a store's data directory must not run beside the original: two that vote under one id
  * break every promise of raft. A lock does not see it, as it is another directory, and to PD it looks
  * like a store that moved. So whoever comes with another address than PD knows asks at the old one.
+ * Where nobody can be asked (an original that is paused, status addresses that look alike), the next
+ * heartbeat of the one that began earlier ends it (pd/store-table.ts).
  */
 import { PolyraftError } from '../base/errors.ts'
 import type { ClusterId, StoreId } from '../base/ids.ts'

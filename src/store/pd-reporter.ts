@@ -1,10 +1,12 @@
 /**
  * Tells PD how the store and the regions it leads are doing. Region reports leave at once when a
  * leader changes and on PD's interval; the store's own on its shorter one. PD being away is normal
- * weather: it is logged once per outage, and the next report says everything anew.
+ * weather: it is logged once per outage, and the next report says everything anew. That another
+ * process has come to speak for this store is not: two that vote under one id break every promise of
+ * raft, so this one ends.
  */
 import type { Clock } from '../base/clock.ts'
-import { errorMessage } from '../base/errors.ts'
+import { errorMessage, PolyraftError } from '../base/errors.ts'
 import type { StoreId } from '../base/ids.ts'
 import type { Logger } from '../base/logger.ts'
 import type { DiskFigures } from '../env/disk-space.ts'
@@ -19,16 +21,18 @@ export interface StoreFigures {
 export interface PdReporterOptions {
   readonly pd: PdClient
   readonly storeId: StoreId
+  /** As it was registered: PD tells the processes of a store by it. */
+  readonly startTimeS: number
   readonly disk: () => DiskFigures
   readonly clock: Clock
   readonly logger: Logger
   readonly intervalMs: number
   readonly figures: () => StoreFigures
+  readonly fail: (error: Error) => void
 }
 
 export class PdReporter {
   readonly #options: PdReporterOptions
-  readonly #startTimeS: number
   #intervalStartS: number
   #keysWritten = 0
   #bytesWritten = 0
@@ -39,8 +43,7 @@ export class PdReporter {
 
   constructor(options: PdReporterOptions) {
     this.#options = options
-    this.#startTimeS = Math.floor(options.clock.wallMs() / 1000)
-    this.#intervalStartS = this.#startTimeS
+    this.#intervalStartS = options.startTimeS
   }
 
   start(): void {
@@ -67,7 +70,7 @@ export class PdReporter {
   }
 
   #reportStore(): void {
-    const { pd, storeId, clock, logger, figures } = this.#options
+    const { pd, storeId, startTimeS, clock, logger, figures } = this.#options
     const { totalBytes: capacity, freeBytes: available } = this.#options.disk()
     const intervalStartS = this.#intervalStartS
     this.#intervalStartS = Math.floor(clock.wallMs() / 1000)
@@ -77,7 +80,7 @@ export class PdReporter {
       available,
       usedSize: capacity - available,
       ...figures(),
-      startTime: this.#startTimeS,
+      startTime: startTimeS,
       bytesWritten: this.#bytesWritten,
       keysWritten: this.#keysWritten,
       bytesRead: this.#bytesRead,
@@ -90,6 +93,9 @@ export class PdReporter {
         this.#pdIsAway = false
       },
       (error: unknown) => {
+        if (error instanceof PolyraftError && error.code === 'DataDirMismatch') {
+          this.#options.fail(error)
+        }
         if (!this.#pdIsAway) logger.warn({ error: errorMessage(error) }, 'PD does not answer')
         this.#pdIsAway = true
       },

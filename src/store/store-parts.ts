@@ -39,6 +39,7 @@ export interface StorePartsOptions {
   /** A request is answered. */
   readonly release: (request: RawRequest) => void
   readonly metrics: PeerMetrics
+  readonly startTimeS: number
   readonly fail: (error: Error) => void
   /** What peers ask of the disk fails while it closes: then that is no failure. */
   readonly isStopping: () => boolean
@@ -123,10 +124,12 @@ export class StoreParts {
   }
 
   #openReporter(): PdReporter {
-    const { pd, storeId, disk, clock, logger, config } = this.#options
+    const { pd, storeId, startTimeS, disk, clock, logger, config, fail } = this.#options
     return new PdReporter({
       pd,
       storeId,
+      startTimeS,
+      fail,
       disk: () => disk.guard.figures,
       clock,
       logger,

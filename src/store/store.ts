@@ -91,6 +91,8 @@ export class Store implements StoreService {
   #transport: Transport | undefined
   #parts: StoreParts | undefined
   #ident: StoreIdent | undefined
+  /** Unix seconds at which it registered with PD. */
+  #startTimeS = 0
   #timers: NodeJS.Timeout[] = []
   #interrupted: InterruptedInstall[] = []
   #ready = false
@@ -260,12 +262,13 @@ export class Store implements StoreService {
     const { clusterId, storeId } = this.#ident
     const made = await createTransport({ clusterId, storeId }, this.#transportEvents())
     this.#transport = made.transport
+    this.#startTimeS = Math.floor(clock.wallMs() / 1000)
     const full: StoreMeta = {
       ...meta,
       id: storeId,
       peerAddress: made.peerAddress,
       state: 0,
-      startTimestamp: Math.floor(clock.wallMs() / 1000),
+      startTimestamp: this.#startTimeS,
       lastHeartbeatMs: 0,
       physicallyDestroyed: false,
       deployPath: '',
@@ -295,6 +298,7 @@ export class Store implements StoreService {
       router: this.#router,
       release: (request) => this.#onAnswered(request),
       metrics: this.#metrics,
+      startTimeS: this.#startTimeS,
       fail: (error) => this.#fail(error),
       isStopping: () => this.#stopping,
     })

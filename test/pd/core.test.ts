@@ -51,6 +51,30 @@ describe('a store that was removed', () => {
   })
 })
 
+describe('two processes that speak for one store', () => {
+  const later = 1_800_000_060
+
+  test('the one that began later is heard, the other is told', async () => {
+    const core = await openCore()
+    const { store } = await bootstrapClassic(core)
+    core.storeHeartbeat(storeStats(store.id))
+    // A copy of its data directory, started elsewhere.
+    await core.putStore(storeMeta(store.id, { startTimestamp: later, address: 'elsewhere:1' }))
+    core.storeHeartbeat({ ...storeStats(store.id), startTime: later, regionCount: 9 })
+    expect(() => core.storeHeartbeat(storeStats(store.id))).toThrow(
+      /another process runs as store \d+ since 2027-01-15T08:01:00.000Z, at elsewhere:1/,
+    )
+    expect(core.store(store.id)?.stats?.regionCount).toBe(9)
+  })
+
+  test('a PD that was brought back from a backup ends nobody', async () => {
+    const core = await openCore()
+    const { store } = await bootstrapClassic(core)
+    core.storeHeartbeat({ ...storeStats(store.id), startTime: later })
+    expect(core.store(store.id)?.stats?.startTime).toBe(later)
+  })
+})
+
 describe('a storage that fails', () => {
   test('nothing is promised that is not durable', async () => {
     const storage = new FailingStorage()
