@@ -4,10 +4,10 @@
  *
  *   DIR/pids.json   DIR/pd/   DIR/store-1/ … DIR/store-N/      logs beside the data they are about
  */
-import { existsSync, readdirSync } from 'node:fs'
+import { existsSync } from 'node:fs'
 import { join, resolve } from 'node:path'
-import { makeDataDir } from '../base/data-dir.ts'
 import { PolyraftError } from '../base/errors.ts'
+import { existingStores, replicasOf, storeDir } from './cluster-stores.ts'
 import { checkPort } from './listen.ts'
 
 export interface UpOptions {
@@ -43,13 +43,12 @@ export interface ClusterPlan {
 }
 
 export const STORES_DEFAULT = 3
-const REPLICAS_MAX = 3
 const HOST = '127.0.0.1'
 const PORT_MAX = 65_535
 
 export async function planCluster(options: UpOptions): Promise<ClusterPlan> {
   const dir = resolve(options.dir)
-  const existing = await existingStores(dir)
+  const existing = await existingStores(dir, '--dir')
   const count = options.stores ?? (existing === 0 ? STORES_DEFAULT : existing)
   mustNotLeaveStoresOut(dir, count, existing)
   mustNotOverlap(options, count)
@@ -59,22 +58,15 @@ export async function planCluster(options: UpOptions): Promise<ClusterPlan> {
   for (let i = 0; i < count; i++) {
     stores.push({
       number: i + 1,
-      dir: join(dir, `store-${i + 1}`),
+      dir: storeDir(dir, i + 1),
       address: `${HOST}:${await ports.pick(options.storePort, i, '--store-port')}`,
       status: `${HOST}:${await ports.pick(options.statusPort, i, '--status-port')}`,
     })
   }
   const pdDir = join(dir, 'pd')
-  const replicas = Math.min(REPLICAS_MAX, count)
+  const replicas = replicasOf(count)
   const { regions } = options
   return { dir, pdDir, pdAddress, regions, replicas, stores, resumed: existing > 0 }
-}
-
-async function existingStores(dir: string): Promise<number> {
-  if (!existsSync(dir)) return 0
-  await makeDataDir(dir, '--dir')
-  const numbers = readdirSync(dir).map((name) => Number(/^store-(\d+)$/.exec(name)?.[1] ?? 0))
-  return Math.max(0, ...numbers)
 }
 
 /** Regions without their majority would never get a leader. */

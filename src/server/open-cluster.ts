@@ -1,7 +1,8 @@
 /**
  * The embedded engine: a whole cluster, or one store of a larger one, in this process.
  *
- *   openCluster({ dir })                    PD and one store here; nothing listens for clients
+ *   openCluster({ dir })                    PD and one store here, or the stores that dir has; nothing
+ *                                           listens for clients
  *   openCluster({ dir, stores: 3 })         PD and three stores here, replicated over three directories
  *   openCluster({ dir, addr, pd: [...] })   one store here that joins the cluster of that PD
  *
@@ -24,6 +25,7 @@ import { type PdServer, startPd } from '../pd/server.ts'
 import { defaultStoreConfig, type StoreConfig } from '../store/config.ts'
 import { Store } from '../store/store.ts'
 import { LoopbackHub } from '../transport/loopback.ts'
+import { embeddedStores, makeStoreDirs, replicasOf, storeDir } from './cluster-stores.ts'
 import { type LoadedConfig, loadConfig } from './config.ts'
 import { LocalStoreConnection } from './local-connection.ts'
 import { startNode } from './store-process.ts'
@@ -32,7 +34,10 @@ import { VERSION } from './version.ts'
 export interface ClusterOptions {
   /** Data directory; made if it is not there, resumed if it is. */
   readonly dir: string
-  /** Stores in this process, 1 or 3; default 1. Fixed by the first start. */
+  /**
+   * Stores in this process, 1 or 3. Fixed by the first start; default: as many as `dir` has, 1 when it
+   * is new.
+   */
   readonly stores?: 1 | 3
   /** Regions that a new cluster begins with; default 1. */
   readonly regions?: number
@@ -83,16 +88,15 @@ async function closeAll(closers: Closer[]): Promise<void> {
 }
 
 async function openWhole(options: ClusterOptions): Promise<Cluster> {
-  const { dir, stores: count = 1, logger = silentLogger } = options
-  if (count !== 1 && count !== 3) {
-    throw new PolyraftError('InvalidArgument', `stores is 1 or 3, not ${String(count)}`)
-  }
+  const { dir, logger = silentLogger } = options
+  const count = await embeddedStores(dir, options.stores)
+  await makeStoreDirs(dir, count)
   const closers: Closer[] = [wakingPool()]
   try {
     const pd = await startPd({
       dir: join(dir, 'pd'),
       clientAddr: '127.0.0.1:0',
-      plan: { stores: count, regions: options.regions ?? 1, replicas: count },
+      plan: { stores: count, regions: options.regions ?? 1, replicas: replicasOf(count) },
       lock: lockPd,
       clock: machineClock,
       random: machineRandom,
@@ -103,9 +107,7 @@ async function openWhole(options: ClusterOptions): Promise<Cluster> {
     const byId = new Map(stores.map((store) => [store.storeId, store]))
     const client = new LocalPdClient(pd.service, logger)
     closers.push(() => client.close())
-    const kv = openClient(options, client, (address, storeId) => {
-      return new LocalStoreConnection(address, byId.get(storeId)!)
-    })
+    const kv = openClient(options, client, connectStores(byId))
     closers.push(() => kv.close())
     return cluster(kv, pd.address, byId, closers)
   } catch (error) {
@@ -150,7 +152,7 @@ function openLocalStore(
   logger: Logger,
 ): Promise<Store> {
   return Store.open({
-    dir: join(options.dir, `store-${number}`),
+    dir: storeDir(options.dir, number),
     config: { ...defaultStoreConfig(), ...options.config },
     pd: new LocalPdClient(pd.service, logger),
     meta: { address: `local:${number}`, statusAddress: '', labels: {}, version: VERSION },
@@ -189,14 +191,10 @@ async function joinCluster(options: ClusterOptions): Promise<Cluster> {
       onFatal: options.onFatal ?? rethrow,
     })
     closers.push(() => node.close())
-    const store = opened!
-    const kv = openClient(options, client, (address, storeId, events) =>
-      storeId === store.storeId
-        ? new LocalStoreConnection(address, store)
-        : openGrpcStoreConnection(address, events),
-    )
+    const byId = new Map([[opened!.storeId, opened!]])
+    const kv = openClient(options, client, connectStores(byId))
     closers.push(() => kv.close())
-    return cluster(kv, endpoints[0]!, new Map([[store.storeId, store]]), closers)
+    return cluster(kv, endpoints[0]!, byId, closers)
   } catch (error) {
     await closeAll(closers)
     throw error
@@ -218,6 +216,16 @@ function joinConfig(
     },
   })
   return { config: { ...config, store: { ...config.store, ...options.config } }, values }
+}
+
+/** Stores of this process directly; others, which its PD may have too, over the network. */
+function connectStores(byId: ReadonlyMap<number, Store>): ConnectStore {
+  return (address, storeId, events) => {
+    const store = byId.get(storeId)
+    return store === undefined
+      ? openGrpcStoreConnection(address, events)
+      : new LocalStoreConnection(address, store)
+  }
 }
 
 function openClient(options: ClusterOptions, pd: PdClient, connect: ConnectStore): KvClient {

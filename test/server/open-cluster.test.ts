@@ -1,6 +1,6 @@
 /** The embedded engine: whole clusters in this process, joined ones, and how they end. */
 import { spawn } from 'node:child_process'
-import { writeFileSync } from 'node:fs'
+import { rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, it, onTestFinished } from 'vitest'
 import { builtUrl } from '../../src/base/built-url.ts'
@@ -53,6 +53,27 @@ describe.each([1, 3] as const)('a whole cluster of %i store(s)', (stores) => {
     const again = await open({ dir, stores })
     expect((await again.kv.get('k'))?.toString()).toBe('v')
   })
+})
+
+it('the stores that a directory has are opened without being counted', async () => {
+  const dir = temporaryDirectory()
+  const first = await open({ dir, stores: 3, regions: 3 })
+  await fill(first, 'a')
+  await first.close()
+  await expect(openCluster({ dir, stores: 1 })).rejects.toMatchObject({ code: 'InvalidArgument' })
+  const second = await open({ dir })
+  expect(second.storeIds).toEqual(first.storeIds)
+  expect(await count(second)).toBe(500)
+})
+
+it('a store that PD has besides those of the process is out of reach, and no crash', async () => {
+  const dir = temporaryDirectory()
+  const first = await open({ dir, stores: 3 })
+  await first.close()
+  rmSync(join(dir, 'store-3'), { recursive: true })
+  rmSync(join(dir, 'store-2'), { recursive: true })
+  const rest = await open({ dir, timeoutMs: 500 })
+  await expect(rest.kv.get('k')).rejects.toMatchObject({ code: 'Timeout' })
 })
 
 it('rows larger than one scan answer come out again', async () => {
