@@ -1,4 +1,4 @@
-/** Limits that hold everywhere, in one place, with the relations between them asserted. Bytes. */
+/** Limits that hold everywhere, in one place, with the relations between them asserted. In bytes, or as named. */
 import { assert } from './assert.ts'
 
 export const KIB = 1024
@@ -17,7 +17,10 @@ export const GRPC_MESSAGE_BYTES_MAX = 64 * MIB
 export const SCAN_ROWS_MAX = 10_240
 /** Bytes after which one RawScan answer ends, so that it fits a message. */
 export const SCAN_BYTES_MAX = 16 * MIB
+/** Longest time that a timer is given, in whole days: Node makes 1 ms of 2^31 ms and more. */
+export const WAIT_MS_MAX = 24 * 86_400_000
 
 assert(KEY_BYTES_MAX < ENTRY_BYTES_MAX, 'a key fits an entry')
 assert(ENTRY_BYTES_MAX * 2 <= FRAME_BYTES_MAX, 'an entry fits a frame')
 assert(SCAN_BYTES_MAX + ENTRY_BYTES_MAX <= GRPC_MESSAGE_BYTES_MAX, 'a scan answer fits a message')
+assert(WAIT_MS_MAX < 2 ** 31, 'a timer can wait so long')

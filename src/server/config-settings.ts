@@ -2,7 +2,7 @@
  * Every setting of a storage node: its place in the TOML file, its kind, what it means. Names are
  * tikv-server's where it has one. Defaults of the store's own settings are taken from the store.
  */
-import { ENTRY_BYTES_MAX, GIB, KIB, MIB } from '../base/limits.ts'
+import { ENTRY_BYTES_MAX, GIB, KIB, MIB, WAIT_MS_MAX } from '../base/limits.ts'
 import {
   BLOCK_CACHE_BYTES_MAX,
   OPTION_SET_NAMES,
@@ -60,7 +60,7 @@ function setting(
   fallback: SettingValue,
   about: string,
   min = 0,
-  max = Number.MAX_SAFE_INTEGER,
+  max = kind === 'duration' ? WAIT_MS_MAX : Number.MAX_SAFE_INTEGER,
 ): Setting {
   const choices = CHOICES[name] ?? NO_CHOICES
   return { name, kind, default: fallback, about, min, max, choices }

@@ -109,6 +109,12 @@ describe('values', () => {
   })
 })
 
+test('no time is longer than a timer can wait', () => {
+  for (const { name, kind, max } of SETTINGS) {
+    if (kind === 'duration') expect(max, name).toBeLessThan(2 ** 31)
+  }
+})
+
 describe('refused, with file, key and what to do', () => {
   test.each([
     ['[raftstor]\na = 1', 'FILE unknown section [raftstor]; did you mean "raftstore"?'],
@@ -149,6 +155,10 @@ describe('refused, with file, key and what to do', () => {
     [
       '[raft-engine]\npurge-threshold = "1KiB"',
       'FILE [raft-engine] purge-threshold: at least 1MiB is needed',
+    ],
+    [
+      '[raftstore]\nsnap-mgr-gc-tick-interval = "30d"',
+      'FILE [raftstore] snap-mgr-gc-tick-interval: at most 24d is allowed',
     ],
     [
       '[storage.block-cache]\ncapacity = "5GiB"',

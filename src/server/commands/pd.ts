@@ -50,7 +50,8 @@ function count(text: string): number {
 
 function duration(text: string): number {
   const ms = parseDuration(text)
-  if (ms === undefined || ms === 0) throw new InvalidArgumentError('a time, like 30m or 1h')
+  if (ms === undefined || ms === 0 || ms > Number.MAX_SAFE_INTEGER)
+    throw new InvalidArgumentError('a time, like 30m or 1h')
   return ms
 }
 

@@ -1,0 +1,26 @@
+/** What `polyraft pd` refuses before it starts anything. */
+import { Command, CommanderError } from 'commander'
+import { describe, expect, test } from 'vitest'
+import { register } from '../../../src/server/commands/pd.ts'
+
+/** What commander says of a command line that is wrong. */
+async function wrongUsage(...args: string[]): Promise<string> {
+  let said = ''
+  const settings = new Command().exitOverride()
+  settings.configureOutput({
+    writeErr: (text) => {
+      said += text
+    },
+  })
+  register(settings)
+  for (const command of settings.commands) command.copyInheritedSettings(settings)
+  const outcome = settings.parseAsync(['pd', ...args], { from: 'user' })
+  await expect(outcome).rejects.toBeInstanceOf(CommanderError)
+  return said
+}
+
+describe('wrong usage', () => {
+  test.each(['0s', 'soon', `${'9'.repeat(400)}d`])('a store is down after %s', async (time) => {
+    expect(await wrongUsage('--max-store-down-time', time)).toContain('a time, like 30m or 1h')
+  })
+})
