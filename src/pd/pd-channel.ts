@@ -19,6 +19,7 @@ import {
   type ServiceError,
   status,
 } from '@grpc/grpc-js'
+import { tryParseAddress } from '../base/address.ts'
 import { errorMessage, PolyraftError } from '../base/errors.ts'
 import type { ClusterId } from '../base/ids.ts'
 import { GRPC_MESSAGE_BYTES_MAX } from '../base/limits.ts'
@@ -283,10 +284,8 @@ function newClient(address: string, options: PdChannelOptions): Client {
 /** `http://host:port` or `host:port`, as `host:port`. */
 function addressOf(endpoint: string): string {
   const address = endpoint.replace(/^https?:\/\//, '').replace(/\/+$/, '')
-  if (!/^[^/\s]+:\d{1,5}$/.test(address)) {
-    throw new PolyraftError('ConfigInvalid', `'${endpoint}' is no PD endpoint: write host:port`)
-  }
-  return address
+  if (tryParseAddress(address) !== undefined) return address
+  throw new PolyraftError('ConfigInvalid', `'${endpoint}' is no PD endpoint: write host:port`)
 }
 
 const TRANSPORT_STATUS: ReadonlySet<number> = new Set([

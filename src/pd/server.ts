@@ -1,6 +1,7 @@
 /** A placement driver process: data directory, PdCore, and a gRPC server in front of it. */
 import { createServer } from 'node:net'
 import { Server, ServerCredentials, type ServerOptions } from '@grpc/grpc-js'
+import { parseAddress, tryParseAddress } from '../base/address.ts'
 import type { Clock, Random } from '../base/clock.ts'
 import { makeDataDir } from '../base/data-dir.ts'
 import { errorMessage, PolyraftError } from '../base/errors.ts'
@@ -61,6 +62,7 @@ export interface PdServer {
 export async function startPd(options: PdOptions): Promise<PdServer> {
   const { dir, logger } = options
   mustBeAddress(options.clientAddr)
+  if (options.advertiseClientAddr !== undefined) mustBeAddress(options.advertiseClientAddr)
   await makeDataDir(dir)
   const unlock = await options.lock?.(dir)
   let core: PdCore | undefined
@@ -78,7 +80,7 @@ export async function startPd(options: PdOptions): Promise<PdServer> {
 }
 
 function mustBeAddress(address: string): void {
-  if (/^[^/]+:\d{1,5}$/.test(address)) return
+  if (tryParseAddress(address) !== undefined) return
   throw new PolyraftError('ConfigInvalid', `'${address}' is no PD address: write host:port`)
 }
 
@@ -192,12 +194,11 @@ function bindError(address: string, error: Error): PolyraftError {
 
 /** gRPC would tell of a port in use on standard error too, which may be that of a user's program. */
 function mustBeFree(address: string): Promise<void> {
-  const at = address.lastIndexOf(':')
-  const host = address.slice(0, at).replace(/^\[|\]$/g, '')
+  const { host, port } = parseAddress(address)
   const probe = createServer()
   return new Promise((resolve, reject) => {
     probe.once('error', (error) => reject(bindError(address, error)))
-    probe.listen({ host, port: Number(address.slice(at + 1)), exclusive: true }, () => {
+    probe.listen({ host, port, exclusive: true }, () => {
       probe.close(() => resolve())
     })
   })

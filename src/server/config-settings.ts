@@ -11,9 +11,7 @@ import {
 } from '../engine/rocksdb-options.ts'
 import { RECOVERY_MODES } from '../raftlog/recovery.ts'
 import { defaultStoreConfig, type StoreConfig } from '../store/config.ts'
-
-export const LOG_LEVELS = ['debug', 'info', 'warn', 'error', 'silent'] as const
-export type LogLevel = (typeof LOG_LEVELS)[number]
+import { LOG_LEVELS } from './log-levels.ts'
 
 export type SettingKind =
   | 'text'

@@ -4,12 +4,11 @@
  */
 import { readFileSync } from 'node:fs'
 import { parse } from 'smol-toml'
+import { type HostPort, isWildcard, parseAddress } from '../base/address.ts'
 import { errorMessage, PolyraftError, systemErrorCode } from '../base/errors.ts'
 import { electionTimeoutMs } from '../peer/ports.ts'
 import type { StoreConfig } from '../store/config.ts'
-import { type HostPort, parseAddress } from '../transport/address.ts'
 import {
-  type LogLevel,
   SETTINGS,
   type Setting,
   type SettingValue,
@@ -18,6 +17,7 @@ import {
   storeSettingName,
 } from './config-settings.ts'
 import { isTable, type Parsed, parseFlagValue, parseTomlValue } from './config-values.ts'
+import type { LogLevel } from './log-levels.ts'
 import { didYouMean } from './suggest.ts'
 
 export interface ServerConfig {
@@ -221,8 +221,4 @@ function mustBeConsistent(config: ServerConfig, source: string): void {
     ],
   ]
   for (const [wrong, text] of problems) if (wrong) throw invalid(source, text)
-}
-
-export function isWildcard(host: string): boolean {
-  return host === '0.0.0.0' || host === '::' || host === '*'
 }

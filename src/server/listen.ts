@@ -1,7 +1,7 @@
 /** Taking ports: free-port checks and errors that name the flag to change. */
 import { createServer, type Server } from 'node:net'
+import { formatAddress, type HostPort } from '../base/address.ts'
 import { errorMessage, PolyraftError, systemErrorCode } from '../base/errors.ts'
-import { formatAddress, type HostPort } from '../transport/address.ts'
 
 /** What a failed bind of `at` means to the user; `flag` is what to change. */
 export function bindError(error: unknown, at: HostPort, flag: string): PolyraftError {

@@ -4,7 +4,7 @@ import { dirname } from 'node:path'
 import { destination, pino } from 'pino'
 import { errorMessage, PolyraftError, systemErrorCode } from '../base/errors.ts'
 import type { Logger } from '../base/logger.ts'
-import type { LogLevel } from './config-settings.ts'
+import type { LogLevel } from './log-levels.ts'
 
 const STANDARD_ERROR = 2
 

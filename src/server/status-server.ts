@@ -6,10 +6,10 @@
  * Reads only, and never waits for the store: it answers while the store starts and while it stops.
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import { formatAddress, type HostPort } from '../base/address.ts'
 import { errorMessage } from '../base/errors.ts'
 import type { Logger } from '../base/logger.ts'
 import type { RegionStatus, StoreService } from '../store/port.ts'
-import { formatAddress, type HostPort } from '../transport/address.ts'
 import { listenOn } from './listen.ts'
 import { formatMetrics, ProcessMetrics } from './metrics.ts'
 import { regionJson } from './region-json.ts'

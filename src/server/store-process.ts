@@ -4,6 +4,7 @@
  * comes in through NodeParts, so that tests put a fake store in its place.
  */
 import { Server, ServerCredentials } from '@grpc/grpc-js'
+import { formatAddress, type HostPort, isWildcard, parseAddress } from '../base/address.ts'
 import { errorMessage, PolyraftError } from '../base/errors.ts'
 import type { StoreId } from '../base/ids.ts'
 import type { Logger } from '../base/logger.ts'
@@ -12,9 +13,8 @@ import { type PdClient, StoreState } from '../pd/port.ts'
 import { addHealthService } from '../protocol/health.ts'
 import type { StoreService } from '../store/port.ts'
 import type { StoreOptions } from '../store/store.ts'
-import { formatAddress, type HostPort, parseAddress } from '../transport/address.ts'
 import { createTcpTransport, type TcpTransport } from '../transport/tcp-transport.ts'
-import { isWildcard, type LoadedConfig, type ServerConfig } from './config.ts'
+import type { LoadedConfig, ServerConfig } from './config.ts'
 import { configJson } from './config-sample.ts'
 import { grpcServerOptions } from './grpc-options.ts'
 import { mustNotRunElsewhere } from './identity-check.ts'

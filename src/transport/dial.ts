@@ -1,7 +1,7 @@
 /** Makes one link: connect, say hello, wait for the answer, all within one time limit. */
 import { connect, type Socket } from 'node:net'
+import { parseAddress } from '../base/address.ts'
 import { PolyraftError } from '../base/errors.ts'
-import { parseAddress } from './address.ts'
 import { FrameReader, frameOf } from './frame.ts'
 import { decodeAnswer, encodeHello, HANDSHAKE_BYTES_MAX, type Hello, Verdict } from './handshake.ts'
 

@@ -6,11 +6,11 @@
  * older, so messages of a pair never overtake each other.
  */
 import { createServer, type Server, type Socket } from 'node:net'
+import { formatAddress, type HostPort } from '../base/address.ts'
 import type { Random } from '../base/clock.ts'
 import { PolyraftError, systemErrorCode } from '../base/errors.ts'
 import type { ClusterId, StoreId } from '../base/ids.ts'
 import type { Logger } from '../base/logger.ts'
-import { formatAddress, type HostPort } from './address.ts'
 import { dial } from './dial.ts'
 import { TRANSPORT_VERSION } from './handshake.ts'
 import { type InboundContext, InboundLink } from './inbound-link.ts'

@@ -51,9 +51,11 @@ describe('connectPd', () => {
 
   test('refuses what is no endpoint', async () => {
     await expect(connectPd([], { logger })).rejects.toMatchObject({ code: 'ConfigInvalid' })
-    await expect(connectPd(['localhost'], { logger })).rejects.toMatchObject({
-      code: 'ConfigInvalid',
-    })
+    for (const endpoint of ['localhost', '127.0.0.1:99999']) {
+      await expect(connectPd([endpoint], { logger })).rejects.toMatchObject({
+        code: 'ConfigInvalid',
+      })
+    }
   })
 
   test('a call waits for a PD that restarts', async () => {

@@ -47,10 +47,12 @@ describe('start and stop', () => {
     await new Promise((resolve) => holder.close(resolve))
   })
 
-  test('an address that is none is refused', async () => {
-    await expect(startTestPd(`${dir}/x`, { clientAddr: 'localhost' })).rejects.toMatchObject({
-      code: 'ConfigInvalid',
-    })
+  test.each([
+    { clientAddr: 'localhost' },
+    { clientAddr: '127.0.0.1:99999' },
+    { advertiseClientAddr: 'nonsense' },
+  ])('an address that is none is refused: %j', async (options) => {
+    await expect(startTestPd(`${dir}/x`, options)).rejects.toMatchObject({ code: 'ConfigInvalid' })
   })
 
   test('a lock that is held stops the start', async () => {

@@ -1,10 +1,10 @@
 /** Snapshots between two stores over real sockets, also through one that breaks or lies. */
 import { connect, createServer, type Server, type Socket } from 'node:net'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { parseAddress } from '../../src/base/address.ts'
 import { KIB, MIB } from '../../src/base/limits.ts'
 import { eventLoopScheduler } from '../../src/base/node-clock.ts'
 import { MessageType } from '../../src/raft/types.ts'
-import { parseAddress } from '../../src/transport/address.ts'
 import { LoopbackHub } from '../../src/transport/loopback.ts'
 import type {
   RaftEnvelope,

@@ -1,5 +1,6 @@
 /** Options that several commands share, and the parsing of their values. */
 import { type Command, InvalidArgumentError, Option } from 'commander'
+import { tryParseAddress } from '../../base/address.ts'
 
 const DEFAULT_PD = '127.0.0.1:2379'
 
@@ -23,13 +24,14 @@ export function parseAddresses(text: string): string[] {
     .split(',')
     .map((each) => each.trim().replace(/^https?:\/\//, ''))
     .filter((each) => each !== '')
-  for (const address of addresses) {
-    if (!/^.+:\d{1,5}$/.test(address)) {
-      throw new InvalidArgumentError(`${address} is not host:port.`)
-    }
-  }
+  for (const address of addresses) parseAddress(address)
   if (addresses.length === 0) throw new InvalidArgumentError('at least one host:port is needed.')
   return addresses
+}
+
+export function parseAddress(text: string): string {
+  if (tryParseAddress(text) !== undefined) return text
+  throw new InvalidArgumentError(`${text} is not host:port.`)
 }
 
 export function parsePositive(text: string): number {

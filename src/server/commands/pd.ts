@@ -3,7 +3,8 @@ import { resolve } from 'node:path'
 import { type Command, InvalidArgumentError, Option } from 'commander'
 import { PolyraftError } from '../../base/errors.ts'
 import { SCHEDULE_DEFAULT } from '../../pd/schedule-config.ts'
-import type { LogLevel } from '../config-settings.ts'
+import { parseAddress } from '../cli/options.ts'
+import { LOG_LEVELS, type LogLevel } from '../log-levels.ts'
 import { parseDuration } from '../units.ts'
 
 interface PdFlags {
@@ -24,8 +25,13 @@ export function register(program: Command): void {
     .command('pd')
     .description('run the placement driver')
     .option('--data-dir <dir>', 'directory of its state', './polyraft-pd')
-    .option('--client-addr <host:port>', 'where stores and clients reach it', '127.0.0.1:2379')
-    .option('--advertise-client-addr <host:port>', 'what they are told')
+    .option(
+      '--client-addr <host:port>',
+      'where stores and clients reach it',
+      parseAddress,
+      '127.0.0.1:2379',
+    )
+    .option('--advertise-client-addr <host:port>', 'what they are told', parseAddress)
     .option('--initial-stores <n>', 'wait for n stores, then cut the key space', count)
     .option('--regions <n>', 'regions of a new cluster', count, 1)
     .option('--replicas <n>', 'replicas of each region of a new cluster', count, 3)
@@ -38,7 +44,9 @@ export function register(program: Command): void {
         .default(SCHEDULE_DEFAULT.maxStoreDownMs, '30m'),
     )
     .option('--etcd <urls>', 'keep the state in etcd')
-    .option('--log-level <level>', 'debug, info, warn, error or silent', 'info')
+    .addOption(
+      new Option('--log-level <level>', 'what is worth a line').choices(LOG_LEVELS).default('info'),
+    )
     .option('--log-file <file>', 'JSON log lines go here instead of standard error', '')
     .action(run)
 }

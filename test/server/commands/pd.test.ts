@@ -23,4 +23,21 @@ describe('wrong usage', () => {
   test.each(['0s', 'soon', `${'9'.repeat(400)}d`])('a store is down after %s', async (time) => {
     expect(await wrongUsage('--max-store-down-time', time)).toContain('a time, like 30m or 1h')
   })
+
+  test.each([
+    ['--client-addr', '127.0.0.1:99999'],
+    ['--client-addr', 'here'],
+    ['--advertise-client-addr', 'nonsense'],
+    ['--advertise-client-addr', 'http://10.0.0.1:2379'],
+  ])('%s %s', async (flag, address) => {
+    const said = await wrongUsage(flag, address)
+    expect(said).toContain(`option '${flag} <host:port>'`)
+    expect(said).toContain(`${address} is not host:port.`)
+  })
+
+  test('an unknown log level', async () => {
+    expect(await wrongUsage('--log-level', 'bogus')).toContain(
+      'Allowed choices are debug, info, warn, error, silent.',
+    )
+  })
 })
