@@ -4,6 +4,7 @@ import { type Command, InvalidArgumentError, Option } from 'commander'
 import { PolyraftError } from '../../base/errors.ts'
 import { SCHEDULE_DEFAULT } from '../../pd/schedule-config.ts'
 import { parseAddress } from '../cli/options.ts'
+import { wrongUsage } from '../cli/wrong-usage.ts'
 import { LOG_LEVELS, type LogLevel } from '../log-levels.ts'
 import { parseDuration } from '../units.ts'
 
@@ -12,8 +13,8 @@ interface PdFlags {
   readonly clientAddr: string
   readonly advertiseClientAddr?: string
   readonly initialStores?: number
-  readonly regions: number
-  readonly replicas: number
+  readonly regions?: number
+  readonly replicas?: number
   readonly maxStoreDownTime: number
   readonly etcd?: string
   readonly logLevel: LogLevel
@@ -32,9 +33,9 @@ export function register(program: Command): void {
       '127.0.0.1:2379',
     )
     .option('--advertise-client-addr <host:port>', 'what they are told', parseAddress)
-    .option('--initial-stores <n>', 'wait for n stores, then cut the key space', count)
-    .option('--regions <n>', 'regions of a new cluster', count, 1)
-    .option('--replicas <n>', 'replicas of each region of a new cluster', count, 3)
+    .option('--initial-stores <n>', 'wait for n stores, then begin as the next two say', count)
+    .option('--regions <n>', 'regions that the cluster begins with (default: 1)', count)
+    .option('--replicas <n>', 'replicas of each of them (default: 3)', count)
     .addOption(
       new Option(
         '--max-store-down-time <time>',
@@ -63,7 +64,9 @@ function duration(text: string): number {
   return ms
 }
 
-async function run(flags: PdFlags): Promise<void> {
+async function run(flags: PdFlags, command: Command): Promise<void> {
+  const wrong = whatIsWrong(flags)
+  if (wrong !== undefined) wrongUsage(command, wrong)
   if (flags.etcd !== undefined) {
     throw new PolyraftError(
       'Unsupported',
@@ -97,6 +100,16 @@ async function run(flags: PdFlags): Promise<void> {
   )
 }
 
+/** Flags that make no sense together. */
+function whatIsWrong(flags: PdFlags): string | undefined {
+  const { initialStores, regions, replicas } = flags
+  if (initialStores === undefined && (regions ?? replicas) !== undefined) {
+    const flag = regions === undefined ? '--replicas' : '--regions'
+    return `${flag} is for a cluster that is told how many stores it begins with: add --initial-stores`
+  }
+  return undefined
+}
+
 /** PD's journal is called pd.log: log lines in it would be damage. */
 function mustNotLogIntoJournal({ dataDir, logFile }: PdFlags): void {
   if (logFile === '' || resolve(logFile) !== resolve(dataDir, 'pd.log')) return
@@ -106,7 +119,7 @@ function mustNotLogIntoJournal({ dataDir, logFile }: PdFlags): void {
   )
 }
 
-function planOf(flags: PdFlags) {
-  const { initialStores, regions, replicas } = flags
-  return initialStores === undefined ? undefined : { stores: initialStores, regions, replicas }
+/** Without one the first store begins with one region, on itself. */
+function planOf({ initialStores: stores, regions = 1, replicas = 3 }: PdFlags) {
+  return stores === undefined ? undefined : { stores, regions, replicas }
 }

@@ -35,6 +35,15 @@ describe('wrong usage', () => {
     expect(said).toContain(`${address} is not host:port.`)
   })
 
+  test.each([
+    [['--regions', '8', '--replicas', '5'], '--regions'],
+    [['--replicas', '5'], '--replicas'],
+  ])('%j without a number of stores', async (flags, first) => {
+    expect(await wrongUsage(...flags)).toBe(
+      `polyraft: ${first} is for a cluster that is told how many stores it begins with: add --initial-stores\n`,
+    )
+  })
+
   test('an unknown log level', async () => {
     expect(await wrongUsage('--log-level', 'bogus')).toContain(
       'Allowed choices are debug, info, warn, error, silent.',
