@@ -24,12 +24,12 @@ export function parseAddresses(text: string): string[] {
     .split(',')
     .map((each) => each.trim().replace(/^https?:\/\//, ''))
     .filter((each) => each !== '')
-  for (const address of addresses) parseAddress(address)
+  for (const address of addresses) addressText(address)
   if (addresses.length === 0) throw new InvalidArgumentError('at least one host:port is needed.')
   return addresses
 }
 
-export function parseAddress(text: string): string {
+export function addressText(text: string): string {
   if (tryParseAddress(text) !== undefined) return text
   throw new InvalidArgumentError(`${text} is not host:port.`)
 }

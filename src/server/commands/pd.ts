@@ -1,9 +1,10 @@
 /** `polyraft pd`: the placement driver. */
 import { resolve } from 'node:path'
 import { type Command, InvalidArgumentError, Option } from 'commander'
+import { isWildcard, parseAddress } from '../../base/address.ts'
 import { PolyraftError } from '../../base/errors.ts'
 import { SCHEDULE_DEFAULT } from '../../pd/schedule-config.ts'
-import { parseAddress } from '../cli/options.ts'
+import { addressText } from '../cli/options.ts'
 import { wrongUsage } from '../cli/wrong-usage.ts'
 import { LOG_LEVELS, type LogLevel } from '../log-levels.ts'
 import { parseDuration } from '../units.ts'
@@ -29,10 +30,10 @@ export function register(program: Command): void {
     .option(
       '--client-addr <host:port>',
       'where stores and clients reach it',
-      parseAddress,
+      addressText,
       '127.0.0.1:2379',
     )
-    .option('--advertise-client-addr <host:port>', 'what they are told', parseAddress)
+    .option('--advertise-client-addr <host:port>', 'what they are told', addressText)
     .option('--initial-stores <n>', 'wait for n stores, then begin as the next two say', count)
     .option('--regions <n>', 'regions that the cluster begins with (default: 1)', count)
     .option('--replicas <n>', 'replicas of each of them (default: 3)', count)
@@ -106,6 +107,9 @@ function whatIsWrong(flags: PdFlags): string | undefined {
   if (initialStores === undefined && (regions ?? replicas) !== undefined) {
     const flag = regions === undefined ? '--replicas' : '--regions'
     return `${flag} is for a cluster that is told how many stores it begins with: add --initial-stores`
+  }
+  if (isWildcard(parseAddress(flags.clientAddr).host) && flags.advertiseClientAddr === undefined) {
+    return '--advertise-client-addr is needed when --client-addr listens on every interface'
   }
   return undefined
 }

@@ -44,6 +44,12 @@ describe('wrong usage', () => {
     )
   })
 
+  test.each(['0.0.0.0:2379', '[::]:2379'])('%s, which nobody can be told', async (address) => {
+    expect(await wrongUsage('--client-addr', address)).toBe(
+      'polyraft: --advertise-client-addr is needed when --client-addr listens on every interface\n',
+    )
+  })
+
   test('an unknown log level', async () => {
     expect(await wrongUsage('--log-level', 'bogus')).toContain(
       'Allowed choices are debug, info, warn, error, silent.',
