@@ -1,5 +1,8 @@
 /** `polyraft server`: one storage node. */
 import type { Command } from 'commander'
+import { type CliIo, processIo } from '../cli/cli-io.ts'
+import { print } from '../cli/output.ts'
+import { runCommand } from '../cli/run.ts'
 import type { LoadedConfig } from '../config.ts'
 
 /** Flag → setting that it overrides. */
@@ -25,7 +28,7 @@ interface ServerFlags extends Flags {
   readonly printSampleConfig?: boolean
 }
 
-export function register(program: Command): void {
+export function register(program: Command, io: CliIo = processIo): void {
   program
     .command('server')
     .description('run one storage node')
@@ -43,13 +46,13 @@ export function register(program: Command): void {
     .option('--log-file <file>', 'JSON log lines go here instead of standard error')
     .option('--config-check', 'check the configuration and stop')
     .option('--print-sample-config', 'print a file with all settings and their defaults')
-    .action(run)
+    .action((flags: ServerFlags) => run(io, flags))
 }
 
-async function run(flags: ServerFlags): Promise<void> {
+async function run(io: CliIo, flags: ServerFlags): Promise<void> {
   if (flags.printSampleConfig === true) {
     const { sampleConfig } = await import('../config-sample.ts')
-    process.stdout.write(sampleConfig())
+    await answer(io, sampleConfig())
     return
   }
   const { loadConfig } = await import('../config.ts')
@@ -58,8 +61,12 @@ async function run(flags: ServerFlags): Promise<void> {
     flags[flag as keyof Flags],
   ])
   const loaded = loadConfig({ file: flags.config, flags: Object.fromEntries(overrides) })
-  if (flags.configCheck === true) process.stdout.write('the configuration is good\n')
+  if (flags.configCheck === true) await answer(io, 'the configuration is good\n')
   else await serve(loaded)
+}
+
+function answer(io: CliIo, text: string): Promise<void> {
+  return runCommand(io, () => print(io.stdout, text))
 }
 
 async function serve(loaded: LoadedConfig): Promise<void> {
