@@ -9,6 +9,7 @@ import { join, resolve } from 'node:path'
 import { PolyraftError } from '../base/errors.ts'
 import { existingStores, replicasOf, storeDir } from './cluster-stores.ts'
 import { checkPort } from './listen.ts'
+import { WrongUsage } from './wrong-usage.ts'
 
 export interface UpOptions {
   readonly dir: string
@@ -87,15 +88,11 @@ function mustNotOverlap(options: UpOptions, count: number): void {
   ].filter(({ first }) => first !== 0)
   for (const a of ranges) {
     if (a.first + a.length - 1 > PORT_MAX) {
-      throw new PolyraftError(
-        'InvalidArgument',
-        `${a.flag} ${a.first}: too high for ${count} stores`,
-      )
+      throw new WrongUsage(`${a.flag} ${a.first}: too high for ${count} stores`)
     }
     for (const b of ranges) {
       if (a === b || a.first + a.length <= b.first || b.first + b.length <= a.first) continue
-      throw new PolyraftError(
-        'InvalidArgument',
+      throw new WrongUsage(
         `the ports of ${a.flag} ${a.first} and ${b.flag} ${b.first} overlap with ${count} stores`,
       )
     }

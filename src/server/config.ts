@@ -19,6 +19,7 @@ import {
 import { isTable, type Parsed, parseFlagValue, parseTomlValue } from './config-values.ts'
 import type { LogLevel } from './log-levels.ts'
 import { didYouMean } from './suggest.ts'
+import { WrongUsage } from './wrong-usage.ts'
 
 export interface ServerConfig {
   readonly addr: HostPort
@@ -59,9 +60,19 @@ export function loadConfig(source: ConfigSource): LoadedConfig {
   const values = new Map(SETTINGS.map((each) => [each.name, each.default]))
   if (source.file !== undefined) readToml(source.file, readFile(source.file), values)
   for (const [name, text] of Object.entries(source.flags ?? {})) {
-    if (text !== undefined) set(values, name, parseFlagValue(BY_NAME.get(name)!, text), 'flags')
+    if (text !== undefined) set(values, name, parseFlagValue(BY_NAME.get(name)!, text), FLAGS)
   }
-  return { config: toServerConfig(values, source.file ?? 'flags'), values }
+  return { config: toServerConfig(values, (name) => sourceOf(name, source)), values }
+}
+
+/** In messages, when no file is to blame. */
+const FLAGS = 'flags'
+
+/** Whom to tell that a value is wrong. */
+type SourceOf = (name: string) => string
+
+function sourceOf(name: string, { file = FLAGS, flags }: ConfigSource): string {
+  return flags?.[name] === undefined ? file : FLAGS
 }
 
 /** Reads TOML text into `values`. `file` is for messages. */
@@ -136,12 +147,14 @@ function place(name: string): string {
 }
 
 function invalid(source: string, problem: string): PolyraftError {
-  return new PolyraftError('ConfigInvalid', `${source}: ${problem}`, { source })
+  const message = `${source}: ${problem}`
+  if (source === FLAGS) return new WrongUsage(message, 'ConfigInvalid')
+  return new PolyraftError('ConfigInvalid', message, { source })
 }
 
-function toServerConfig(values: ConfigValues, source: string): ServerConfig {
+function toServerConfig(values: ConfigValues, source: SourceOf): ServerConfig {
   const text = (name: string): string => values.get(name) as string
-  const address = (name: string): HostPort => mustParseAddress(source, name, text(name))
+  const address = (name: string): HostPort => mustParseAddress(source(name), name, text(name))
   const addr = address('server.addr')
   refuseTls(values, source)
   const config: ServerConfig = {
@@ -176,49 +189,57 @@ function mustParseAddress(source: string, name: string, text: string): HostPort 
   }
 }
 
-function optionalAddress(source: string, name: string, values: ConfigValues): string {
+function optionalAddress(source: SourceOf, name: string, values: ConfigValues): string {
   const text = values.get(name) as string
-  if (text !== '') mustParseAddress(source, name, text)
+  if (text !== '') mustParseAddress(source(name), name, text)
   return text
 }
 
-function pdEndpoints(values: ConfigValues, source: string): string[] {
-  const given = values.get('pd.endpoints') as readonly string[]
-  if (given.length === 0) throw invalid(source, '[pd] endpoints: at least one is needed')
+function pdEndpoints(values: ConfigValues, sourceOf: SourceOf): string[] {
+  const name = 'pd.endpoints'
+  const source = sourceOf(name)
+  const given = values.get(name) as readonly string[]
+  if (given.length === 0) throw invalid(source, `${place(name)}: at least one is needed`)
   const endpoints = given.map((each) => each.replace(/^https?:\/\//, '').replace(/\/$/, ''))
-  for (const each of endpoints) mustParseAddress(source, 'pd.endpoints', each)
+  for (const each of endpoints) mustParseAddress(source, name, each)
   return endpoints
 }
 
-function refuseTls(values: ConfigValues, source: string): void {
+function refuseTls(values: ConfigValues, source: SourceOf): void {
   for (const name of ['security.ca-path', 'security.cert-path', 'security.key-path']) {
     if (values.get(name) === '') continue
-    throw invalid(source, `${place(name)}: TLS is not supported yet; leave it empty`)
+    throw invalid(source(name), `${place(name)}: TLS is not supported yet; leave it empty`)
   }
 }
 
 /** Relations that safety or sense rests on, told by their names in the file. */
-function mustBeConsistent(config: ServerConfig, source: string): void {
+function mustBeConsistent(config: ServerConfig, source: SourceOf): void {
   const { store } = config
   const electionMs = electionTimeoutMs(store)
-  const problems: readonly (readonly [boolean, string])[] = [
+  const problems: readonly (readonly [boolean, string, string])[] = [
     [
       store.raftHeartbeatTicks >= store.raftElectionTimeoutTicks,
-      '[raftstore] raft-heartbeat-ticks must be below raft-election-timeout-ticks',
+      'raftstore.raft-heartbeat-ticks',
+      'must be below raft-election-timeout-ticks',
     ],
     [
       store.raftStoreMaxLeaderLeaseMs > electionMs - store.raftBaseTickIntervalMs,
-      `[raftstore] raft-store-max-leader-lease must be at least one tick shorter than the election time-out (${electionMs} ms)`,
+      'raftstore.raft-store-max-leader-lease',
+      `must be at least one tick shorter than the election time-out (${electionMs} ms)`,
     ],
     [
       store.raftEntryMaxSize > store.inflightBytesMax,
-      '[raftstore] inflight-bytes-max must hold at least one entry of raft-entry-max-size',
+      'raftstore.inflight-bytes-max',
+      'must hold at least one entry of raft-entry-max-size',
     ],
-    [config.dataDir === '', '[storage] data-dir must not be empty'],
+    [config.dataDir === '', 'storage.data-dir', 'must not be empty'],
     [
       isWildcard(config.addr.host) && config.advertiseAddr === '',
-      '[server] advertise-addr is needed when addr listens on every interface',
+      'server.advertise-addr',
+      'is needed when addr listens on every interface',
     ],
   ]
-  for (const [wrong, text] of problems) if (wrong) throw invalid(source, text)
+  for (const [wrong, name, text] of problems) {
+    if (wrong) throw invalid(source(name), `${place(name)} ${text}`)
+  }
 }

@@ -13,6 +13,7 @@ import { register as registerServer } from './commands/server.ts'
 import { register as registerUp } from './commands/up.ts'
 import { reportError } from './report.ts'
 import { VERSION } from './version.ts'
+import { WrongUsage } from './wrong-usage.ts'
 
 const FAILED = 1
 const WRONG_USAGE = 2
@@ -46,5 +47,5 @@ try {
 function exitCodeOf(error: unknown): number {
   if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : WRONG_USAGE
   reportError(error)
-  return FAILED
+  return error instanceof WrongUsage ? WRONG_USAGE : FAILED
 }

@@ -7,6 +7,7 @@ import { lockDirectory } from '../../src/env/dir-lock.ts'
 import { claimDirectories } from '../../src/server/cluster-lock.ts'
 import { planCluster, type UpOptions } from '../../src/server/cluster-plan.ts'
 import { readStoreIds, writePids } from '../../src/server/pids-file.ts'
+import { WrongUsage } from '../../src/server/wrong-usage.ts'
 import { temporaryDirectory } from './fixtures.ts'
 
 function options(given: Partial<UpOptions> = {}): UpOptions {
@@ -115,8 +116,12 @@ describe('ports', () => {
 
   test('ranges that overlap or end too high are refused', async () => {
     const overlap = options({ storePort: 30000, statusPort: 30002 })
+    const high = options({ storePort: 65534 })
     await expect(planCluster(overlap)).rejects.toThrow(/overlap with 3 stores/)
-    await expect(planCluster(options({ storePort: 65534 }))).rejects.toThrow(/too high for 3/)
+    await expect(planCluster(high)).rejects.toThrow(/too high for 3/)
+    for (const each of [overlap, high]) {
+      await expect(planCluster(each)).rejects.toBeInstanceOf(WrongUsage)
+    }
   })
 })
 

@@ -7,6 +7,7 @@ import { MIB } from '../../src/base/limits.ts'
 import { type ConfigSource, loadConfig } from '../../src/server/config.ts'
 import { sampleConfig, writeToml } from '../../src/server/config-sample.ts'
 import { SETTINGS } from '../../src/server/config-settings.ts'
+import { WrongUsage } from '../../src/server/wrong-usage.ts'
 import { defaultStoreConfig, mustBeSafeConfig } from '../../src/store/config.ts'
 
 let dir = ''
@@ -201,6 +202,25 @@ describe('refused, with file, key and what to do', () => {
     ],
   ])('%j', (text, message) => {
     expect(problem(text)).toBe(message)
+  })
+
+  test('whoever is to blame: a flag is wrong usage, a file is not', () => {
+    const blame = (flags: Record<string, string>, file?: string): unknown => {
+      try {
+        return loadConfig({ file, flags })
+      } catch (error) {
+        return error
+      }
+    }
+    const good = fileOf('[server]\naddr = "127.0.0.1:1"')
+    const bad = { 'server.addr': 'bad' }
+    for (const error of [blame(bad), blame(bad, good), blame({ 'log.level': 'all' }, good)]) {
+      expect(error).toBeInstanceOf(WrongUsage)
+      expect((error as Error).message).toMatch(/^flags: /)
+    }
+    const error = blame({ 'log.level': 'info' }, fileOf('[server]\naddr = "bad"'))
+    expect(error).not.toBeInstanceOf(WrongUsage)
+    expect((error as Error).message).toMatch(/node\.toml: \[server\] addr: "bad"/)
   })
 
   test('a syntax error, a missing file, a bad flag', () => {

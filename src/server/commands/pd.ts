@@ -5,9 +5,9 @@ import { isWildcard, parseAddress } from '../../base/address.ts'
 import { PolyraftError } from '../../base/errors.ts'
 import { SCHEDULE_DEFAULT } from '../../pd/schedule-config.ts'
 import { addressText } from '../cli/options.ts'
-import { wrongUsage } from '../cli/wrong-usage.ts'
 import { LOG_LEVELS, type LogLevel } from '../log-levels.ts'
 import { parseDuration } from '../units.ts'
+import { WrongUsage } from '../wrong-usage.ts'
 
 interface PdFlags {
   readonly dataDir: string
@@ -65,9 +65,8 @@ function duration(text: string): number {
   return ms
 }
 
-async function run(flags: PdFlags, command: Command): Promise<void> {
-  const wrong = whatIsWrong(flags)
-  if (wrong !== undefined) wrongUsage(command, wrong)
+async function run(flags: PdFlags): Promise<void> {
+  mustMakeSense(flags)
   if (flags.etcd !== undefined) {
     throw new PolyraftError(
       'Unsupported',
@@ -101,17 +100,19 @@ async function run(flags: PdFlags, command: Command): Promise<void> {
   )
 }
 
-/** Flags that make no sense together. */
-function whatIsWrong(flags: PdFlags): string | undefined {
-  const { initialStores, regions, replicas } = flags
+function mustMakeSense(flags: PdFlags): void {
+  const { initialStores, regions, replicas, clientAddr, advertiseClientAddr } = flags
   if (initialStores === undefined && (regions ?? replicas) !== undefined) {
     const flag = regions === undefined ? '--replicas' : '--regions'
-    return `${flag} is for a cluster that is told how many stores it begins with: add --initial-stores`
+    throw new WrongUsage(
+      `${flag} is for a cluster that is told how many stores it begins with: add --initial-stores`,
+    )
   }
-  if (isWildcard(parseAddress(flags.clientAddr).host) && flags.advertiseClientAddr === undefined) {
-    return '--advertise-client-addr is needed when --client-addr listens on every interface'
+  if (isWildcard(parseAddress(clientAddr).host) && advertiseClientAddr === undefined) {
+    throw new WrongUsage(
+      '--advertise-client-addr is needed when --client-addr listens on every interface',
+    )
   }
-  return undefined
 }
 
 /** PD's journal is called pd.log: log lines in it would be damage. */

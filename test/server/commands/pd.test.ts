@@ -2,21 +2,16 @@
 import { Command, CommanderError } from 'commander'
 import { describe, expect, test } from 'vitest'
 import { register } from '../../../src/server/commands/pd.ts'
+import { WrongUsage } from '../../../src/server/wrong-usage.ts'
 
-/** What commander says of a command line that is wrong. */
+/** What a command line that is wrong is told. */
 async function wrongUsage(...args: string[]): Promise<string> {
-  let said = ''
-  const settings = new Command().exitOverride()
-  settings.configureOutput({
-    writeErr: (text) => {
-      said += text
-    },
-  })
+  const settings = new Command().exitOverride().configureOutput({ writeErr: () => {} })
   register(settings)
   for (const command of settings.commands) command.copyInheritedSettings(settings)
-  const outcome = settings.parseAsync(['pd', ...args], { from: 'user' })
-  await expect(outcome).rejects.toBeInstanceOf(CommanderError)
-  return said
+  const error = await settings.parseAsync(['pd', ...args], { from: 'user' }).catch((e) => e)
+  if (!(error instanceof CommanderError)) expect(error).toBeInstanceOf(WrongUsage)
+  return error.message
 }
 
 describe('wrong usage', () => {
@@ -40,13 +35,13 @@ describe('wrong usage', () => {
     [['--replicas', '5'], '--replicas'],
   ])('%j without a number of stores', async (flags, first) => {
     expect(await wrongUsage(...flags)).toBe(
-      `polyraft: ${first} is for a cluster that is told how many stores it begins with: add --initial-stores\n`,
+      `${first} is for a cluster that is told how many stores it begins with: add --initial-stores`,
     )
   })
 
   test.each(['0.0.0.0:2379', '[::]:2379'])('%s, which nobody can be told', async (address) => {
     expect(await wrongUsage('--client-addr', address)).toBe(
-      'polyraft: --advertise-client-addr is needed when --client-addr listens on every interface\n',
+      '--advertise-client-addr is needed when --client-addr listens on every interface',
     )
   })
 
