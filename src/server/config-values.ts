@@ -23,7 +23,7 @@ export function parseTomlValue(setting: Setting, raw: unknown): Parsed {
   const value = fromToml(setting, raw)
   if (value !== undefined) return checkRange(setting, value)
   return {
-    problem: `expected ${expected(setting)}, found ${describe(raw)}${hint(setting, raw)}`,
+    problem: `expected ${expected(setting)}, found ${describeValue(raw)}${hint(setting, raw)}`,
   }
 }
 
@@ -106,9 +106,12 @@ export function formatNumber(setting: Setting, value: number): string {
   return setting.kind === 'duration' ? formatDuration(value) : String(value)
 }
 
-function describe(raw: unknown): string {
+/** What was found, where something else was expected. */
+export function describeValue(raw: unknown): string {
   if (raw instanceof Date) return `the date ${raw.toISOString()}`
-  return isTable(raw) ? 'a table' : JSON.stringify(raw)
+  if (isTable(raw)) return 'a table'
+  if (Array.isArray(raw) && raw.some(isTable)) return 'a list of tables'
+  return typeof raw === 'number' ? String(raw) : JSON.stringify(raw)
 }
 
 function hint(setting: Setting, raw: unknown): string {

@@ -16,7 +16,13 @@ import {
   sectionOf,
   storeSettingName,
 } from './config-settings.ts'
-import { isTable, type Parsed, parseFlagValue, parseTomlValue } from './config-values.ts'
+import {
+  describeValue,
+  isTable,
+  type Parsed,
+  parseFlagValue,
+  parseTomlValue,
+} from './config-values.ts'
 import type { LogLevel } from './log-levels.ts'
 import { didYouMean } from './suggest.ts'
 import { WrongUsage } from './wrong-usage.ts'
@@ -105,9 +111,17 @@ function readTable(
     const name = section === '' ? key : `${section}.${key}`
     const setting = BY_NAME.get(name)
     if (setting !== undefined) set(values, name, parseTomlValue(setting, raw), file)
-    else if (isTable(raw) && isSection(name)) readTable(file, name, raw, values)
-    else throw unknownName(file, section, key, raw)
+    else if (!isSection(name)) throw unknownName(file, section, key, raw)
+    else if (isTable(raw)) readTable(file, name, raw, values)
+    else throw notASection(file, section, key, raw)
   }
+}
+
+function notASection(file: string, section: string, key: string, raw: unknown): PolyraftError {
+  const name = section === '' ? key : `${section}.${key}`
+  const where = section === '' ? key : place(name)
+  const problem = `expected a section [${name}], found ${describeValue(raw)}`
+  return invalid(file, `${where}: ${problem}`)
 }
 
 function isSection(name: string): boolean {

@@ -125,6 +125,13 @@ describe('refused, with file, key and what to do', () => {
     ],
     ['[server]\nendpoints = ["a:1"]', 'FILE [server] endpoints: unknown key; it belongs to [pd]'],
     ['[server]\nxyzzy = 1', 'FILE [server] xyzzy: unknown key'],
+    ['server = 5', 'FILE server: expected a section [server], found 5'],
+    ['[[server]]', 'FILE server: expected a section [server], found a list of tables'],
+    ['[log]\nfile = "x"', 'FILE [log] file: expected a section [log.file], found "x"'],
+    [
+      '[raftstore]\napply-pool-size = nan',
+      'FILE [raftstore] apply-pool-size: expected a whole number, found NaN',
+    ],
     [
       '[rocksdb.defaultf]\nx = 1',
       'FILE unknown section [rocksdb.defaultf]; did you mean "defaultcf"?',
