@@ -14,5 +14,6 @@ export type {
   ScanOptions,
   SwapResult,
 } from './client/kv-client.ts'
-export { type Cluster, type ClusterOptions, openCluster } from './server/open-cluster.ts'
+export type { ClusterOptions } from './server/cluster-options.ts'
+export { type Cluster, openCluster } from './server/open-cluster.ts'
 export type { StoreConfig } from './store/config.ts'

@@ -22,40 +22,15 @@ import { connectPd } from '../pd/grpc-client.ts'
 import { LocalPdClient } from '../pd/local-client.ts'
 import type { PdClient } from '../pd/port.ts'
 import { type PdServer, startPd } from '../pd/server.ts'
-import { defaultStoreConfig, type StoreConfig } from '../store/config.ts'
+import { defaultStoreConfig } from '../store/config.ts'
 import { Store } from '../store/store.ts'
 import { LoopbackHub } from '../transport/loopback.ts'
+import { type ClusterOptions, type JoinAddresses, joinAddresses } from './cluster-options.ts'
 import { embeddedStores, makeStoreDirs, replicasOf, storeDir } from './cluster-stores.ts'
 import { type LoadedConfig, loadConfig } from './config.ts'
 import { LocalStoreConnection } from './local-connection.ts'
 import { startNode } from './store-process.ts'
 import { VERSION } from './version.ts'
-
-export interface ClusterOptions {
-  /** Data directory; made if it is not there, resumed if it is. */
-  readonly dir: string
-  /**
-   * Stores in this process, 1 or 3. Fixed by the first start; default: as many as `dir` has, 1 when it
-   * is new.
-   */
-  readonly stores?: 1 | 3
-  /** Regions that a new cluster begins with; default 1. */
-  readonly regions?: number
-  /** To join a cluster: host:port at which clients reach this store. */
-  readonly addr?: string
-  /** To join a cluster: host:port of its placement drivers. */
-  readonly pd?: string | readonly string[]
-  /** Milliseconds until a request of `kv` fails; default 5000. */
-  readonly timeoutMs?: number
-  readonly config?: Partial<StoreConfig>
-  /** Default: none. */
-  readonly logger?: Logger
-  /**
-   * A store of this process failed for good (its disk, say) and stopped. Default: throws, which ends
-   * the process unless it handles uncaught exceptions.
-   */
-  readonly onFatal?: (error: Error) => void
-}
 
 export interface Cluster {
   readonly kv: KvClient
@@ -69,10 +44,9 @@ export interface Cluster {
   close(): Promise<void>
 }
 
-export function openCluster(options: ClusterOptions): Promise<Cluster> {
-  return options.pd === undefined && options.addr === undefined
-    ? openWhole(options)
-    : joinCluster(options)
+export async function openCluster(options: ClusterOptions): Promise<Cluster> {
+  const joined = joinAddresses(options)
+  return joined === undefined ? openWhole(options) : joinCluster(options, joined)
 }
 
 type Closer = () => Promise<void>
@@ -166,19 +140,17 @@ function openLocalStore(
   })
 }
 
-async function joinCluster(options: ClusterOptions): Promise<Cluster> {
-  const { addr, pd, logger = silentLogger } = options
-  if (addr === undefined || pd === undefined) {
-    throw new PolyraftError('InvalidArgument', 'to join a cluster give both addr and pd')
-  }
-  const endpoints = typeof pd === 'string' ? [pd] : [...pd]
+async function joinCluster(options: ClusterOptions, joined: JoinAddresses): Promise<Cluster> {
+  const { logger = silentLogger } = options
+  const loaded = joinConfig(options, joined)
+  const endpoints = loaded.config.pdEndpoints
   const closers: Closer[] = [wakingPool()]
   try {
     const client = await connectPd(endpoints, { logger })
     closers.push(() => client.close())
     let opened: Store | undefined
     const node = await startNode({
-      loaded: joinConfig(options, addr, endpoints),
+      loaded,
       version: VERSION,
       logger,
       parts: {
@@ -202,17 +174,13 @@ async function joinCluster(options: ClusterOptions): Promise<Cluster> {
 }
 
 /** What `polyraft server` would run with, on free ports where none was given. */
-function joinConfig(
-  options: ClusterOptions,
-  addr: string,
-  endpoints: readonly string[],
-): LoadedConfig {
+function joinConfig(options: ClusterOptions, { addr, pd }: JoinAddresses): LoadedConfig {
   const { config, values } = loadConfig({
     flags: {
       'server.addr': addr,
       'server.status-addr': '127.0.0.1:0',
       'storage.data-dir': options.dir,
-      'pd.endpoints': endpoints.join(','),
+      'pd.endpoints': pd.join(','),
     },
   })
   return { config: { ...config, store: { ...config.store, ...options.config } }, values }

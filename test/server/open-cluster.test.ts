@@ -1,10 +1,11 @@
 /** The embedded engine: whole clusters in this process, joined ones, and how they end. */
 import { spawn } from 'node:child_process'
-import { rmSync, writeFileSync } from 'node:fs'
+import { readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, it, onTestFinished } from 'vitest'
 import { builtUrl } from '../../src/base/built-url.ts'
-import { type Cluster, type ClusterOptions, openCluster } from '../../src/server/open-cluster.ts'
+import type { ClusterOptions } from '../../src/server/cluster-options.ts'
+import { type Cluster, openCluster } from '../../src/server/open-cluster.ts'
 import { Running } from '../cluster/cli.ts'
 import { startDriver } from './driver.ts'
 import { temporaryDirectory } from './fixtures.ts'
@@ -96,10 +97,12 @@ it('a wrong number of stores, and half of what joining needs, are refused', asyn
     code: 'InvalidArgument',
   })
   await expect(openCluster({ dir, addr: '127.0.0.1:0' })).rejects.toThrow('give both addr and pd')
+  expect(readdirSync(dir)).toEqual([])
 })
 
 it('three joined stores are one cluster', async () => {
-  const pd = await startDriver(3)
+  // Nobody is at the first of them.
+  const pd = `127.0.0.1:1, ${await startDriver(3)}`
   const dirs = [1, 2, 3].map((n) => join(temporaryDirectory(), `store-${n}`))
   const addr = '127.0.0.1:0'
   const stores = await Promise.all(dirs.map((dir) => open({ dir, addr, pd })))
