@@ -1,8 +1,12 @@
 /** What a program gives to openCluster, checked before anything is made. */
 import { type HostPort, isWildcard, tryParseAddress } from '../base/address.ts'
 import { PolyraftError } from '../base/errors.ts'
-import type { Logger } from '../base/logger.ts'
+import { type Logger, silentLogger } from '../base/logger.ts'
+import { DEFAULT_TIMEOUT_MS } from '../client/connect.ts'
 import type { StoreConfig } from '../store/config.ts'
+import { describeValue, isTable, isTexts } from './config-values.ts'
+import { embeddedConfig } from './embedded-config.ts'
+import { didYouMean } from './suggest.ts'
 
 export interface ClusterOptions {
   /** Data directory; made if it is not there, resumed if it is. */
@@ -30,18 +34,76 @@ export interface ClusterOptions {
   readonly onFatal?: (error: Error) => void
 }
 
+/** The same with its defaults, and sound as far as it can be told without looking at `dir`. */
+export interface CheckedOptions {
+  readonly dir: string
+  /** Undefined: as many as `dir` has. */
+  readonly stores: number | undefined
+  readonly regions: number
+  /** Undefined: the whole cluster is here. */
+  readonly joined: JoinAddresses | undefined
+  readonly timeoutMs: number
+  readonly config: StoreConfig
+  readonly logger: Logger
+  readonly onFatal: (error: Error) => void
+}
+
 export interface JoinAddresses {
   readonly addr: string
   readonly pd: readonly string[]
 }
 
+/** Complete by its type. */
+const OPTIONS: { readonly [Name in keyof Required<ClusterOptions>]: true } = {
+  dir: true,
+  stores: true,
+  regions: true,
+  addr: true,
+  pd: true,
+  timeoutMs: true,
+  config: true,
+  logger: true,
+  onFatal: true,
+}
+
+/** Throws InvalidArgument, or ConfigInvalid for what is in `config`. */
+export function checkOptions(options: ClusterOptions): CheckedOptions {
+  mustBeKnown(options)
+  const { dir, stores, regions = 1, timeoutMs = DEFAULT_TIMEOUT_MS } = options
+  const { logger = silentLogger, onFatal = rethrow } = options
+  if (typeof dir !== 'string' || dir === '') {
+    throw invalid(`dir is a path, not ${describeValue(dir)}`)
+  }
+  if (!Number.isFinite(timeoutMs) || timeoutMs <= 0) {
+    throw invalid(`timeoutMs is a time in ms, not ${describeValue(timeoutMs)}`)
+  }
+  const joined = joinAddresses(options)
+  const config = embeddedConfig(options.config)
+  return { dir, stores, regions, joined, timeoutMs, config, logger, onFatal }
+}
+
+function rethrow(error: Error): never {
+  throw error
+}
+
+function mustBeKnown(options: ClusterOptions): void {
+  if (!isTable(options)) throw invalid('openCluster takes an object with a dir')
+  const names = Object.keys(OPTIONS)
+  for (const name of Object.keys(options)) {
+    if (names.includes(name)) continue
+    throw invalid(`openCluster has no option "${name}"${didYouMean(name, names)}`)
+  }
+}
+
 /** Undefined: nothing is joined, the whole cluster is here. */
-export function joinAddresses({ addr, pd }: ClusterOptions): JoinAddresses | undefined {
+function joinAddresses({ addr, pd }: ClusterOptions): JoinAddresses | undefined {
   if (addr === undefined && pd === undefined) return undefined
   if (addr === undefined || pd === undefined) {
     throw invalid('to join a cluster give both addr and pd')
   }
-  const endpoints = (typeof pd === 'string' ? pd.split(',') : pd).map(withoutScheme)
+  const list = typeof pd === 'string' ? pd.split(',') : pd
+  if (!isTexts(list)) throw invalid(`pd is a list of addresses, not ${describeValue(pd)}`)
+  const endpoints = list.map(withoutScheme)
   if (endpoints.length === 0) throw invalid('pd names no placement driver')
   for (const each of endpoints) mustBeAddress('pd', each)
   if (isWildcard(mustBeAddress('addr', addr).host)) {

@@ -323,20 +323,18 @@ const STORE_KEYS: { readonly [Field in keyof StoreConfig]: StoreSetting } = {
 
 export const STORE_FIELDS = Object.keys(STORE_KEYS) as (keyof StoreConfig)[]
 
-export function storeSettingName(field: keyof StoreConfig): string {
-  return STORE_KEYS[field][0]
-}
+const DEFAULTS = defaultStoreConfig()
 
-function storeSettings(): Setting[] {
-  const defaults = defaultStoreConfig()
-  return STORE_FIELDS.map((field) => {
-    const [name, kind, about, min, max] = STORE_KEYS[field]
-    return setting(name, kind, defaults[field], about, min, max)
-  })
+export function storeSetting(field: keyof StoreConfig): Setting {
+  const [name, kind, about, min, max] = STORE_KEYS[field]
+  return setting(name, kind, DEFAULTS[field], about, min, max)
 }
 
 /** In the order of the sample file; settings of a section stand together. */
-export const SETTINGS: readonly Setting[] = groupBySection([...NODE_SETTINGS, ...storeSettings()])
+export const SETTINGS: readonly Setting[] = groupBySection([
+  ...NODE_SETTINGS,
+  ...STORE_FIELDS.map(storeSetting),
+])
 
 export function sectionOf(setting: Setting): string {
   return setting.name.slice(0, setting.name.lastIndexOf('.'))

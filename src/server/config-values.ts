@@ -31,6 +31,23 @@ function expected({ kind, choices }: Setting): string {
   return kind === 'choice' ? `one of ${choices.join(', ')}` : EXPECTED[kind]
 }
 
+/** From a program, which knows numbers and has no need of units. */
+export function checkGivenValue(setting: Setting, given: unknown): Parsed {
+  if (fromToml(setting, given) === given && given !== undefined) {
+    return checkRange(setting, given as SettingValue)
+  }
+  return {
+    problem: `expected ${expectedGiven(setting)}, found ${describeValue(given)}${hint(setting, given)}`,
+  }
+}
+
+function expectedGiven(setting: Setting): string {
+  if (setting.kind === 'duration') return 'a whole number of milliseconds'
+  if (setting.kind === 'size') return 'a whole number of bytes'
+  if (setting.kind === 'size-or-auto') return 'a whole number of bytes, or "auto"'
+  return expected(setting)
+}
+
 /** Flags and environment carry strings: lists and labels are separated by commas. */
 export function parseFlagValue(setting: Setting, text: string): Parsed {
   if (setting.kind === 'list') return parseTomlValue(setting, splitList(text))
@@ -79,7 +96,7 @@ function numberOr(raw: unknown, parse: (text: string) => number | undefined): nu
   return Number.isSafeInteger(raw) ? (raw as number) : undefined
 }
 
-function isTexts(raw: unknown): raw is string[] {
+export function isTexts(raw: unknown): raw is string[] {
   return Array.isArray(raw) && raw.every((each) => typeof each === 'string')
 }
 
@@ -111,7 +128,7 @@ export function describeValue(raw: unknown): string {
   if (raw instanceof Date) return `the date ${raw.toISOString()}`
   if (isTable(raw)) return 'a table'
   if (Array.isArray(raw) && raw.some(isTable)) return 'a list of tables'
-  return typeof raw === 'number' ? String(raw) : JSON.stringify(raw)
+  return typeof raw === 'string' || Array.isArray(raw) ? JSON.stringify(raw) : String(raw)
 }
 
 function hint(setting: Setting, raw: unknown): string {

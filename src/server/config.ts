@@ -6,15 +6,15 @@ import { readFileSync } from 'node:fs'
 import { parse } from 'smol-toml'
 import { type HostPort, isWildcard, parseAddress } from '../base/address.ts'
 import { errorMessage, PolyraftError, systemErrorCode } from '../base/errors.ts'
-import { electionTimeoutMs } from '../peer/ports.ts'
 import type { StoreConfig } from '../store/config.ts'
 import {
+  keyOf,
   SETTINGS,
   type Setting,
   type SettingValue,
   STORE_FIELDS,
   sectionOf,
-  storeSettingName,
+  storeSetting,
 } from './config-settings.ts'
 import {
   describeValue,
@@ -24,6 +24,7 @@ import {
   parseTomlValue,
 } from './config-values.ts'
 import type { LogLevel } from './log-levels.ts'
+import { brokenRelation } from './store-relations.ts'
 import { didYouMean } from './suggest.ts'
 import { WrongUsage } from './wrong-usage.ts'
 
@@ -191,7 +192,7 @@ function toServerConfig(values: ConfigValues, source: SourceOf): ServerConfig {
 }
 
 function toStoreConfig(values: ConfigValues): StoreConfig {
-  const entries = STORE_FIELDS.map((field) => [field, values.get(storeSettingName(field))])
+  const entries = STORE_FIELDS.map((field) => [field, values.get(storeSetting(field).name)])
   return Object.fromEntries(entries) as StoreConfig
 }
 
@@ -226,34 +227,14 @@ function refuseTls(values: ConfigValues, source: SourceOf): void {
   }
 }
 
-/** Relations that safety or sense rests on, told by their names in the file. */
 function mustBeConsistent(config: ServerConfig, source: SourceOf): void {
-  const { store } = config
-  const electionMs = electionTimeoutMs(store)
-  const problems: readonly (readonly [boolean, string, string])[] = [
-    [
-      store.raftHeartbeatTicks >= store.raftElectionTimeoutTicks,
-      'raftstore.raft-heartbeat-ticks',
-      'must be below raft-election-timeout-ticks',
-    ],
-    [
-      store.raftStoreMaxLeaderLeaseMs > electionMs - store.raftBaseTickIntervalMs,
-      'raftstore.raft-store-max-leader-lease',
-      `must be at least one tick shorter than the election time-out (${electionMs} ms)`,
-    ],
-    [
-      store.raftEntryMaxSize > store.inflightBytesMax,
-      'raftstore.inflight-bytes-max',
-      'must hold at least one entry of raft-entry-max-size',
-    ],
-    [config.dataDir === '', 'storage.data-dir', 'must not be empty'],
-    [
-      isWildcard(config.addr.host) && config.advertiseAddr === '',
-      'server.advertise-addr',
-      'is needed when addr listens on every interface',
-    ],
-  ]
-  for (const [wrong, name, text] of problems) {
-    if (wrong) throw invalid(source(name), `${place(name)} ${text}`)
+  const fail = (name: string, problem: string): never => {
+    throw invalid(source(name), `${place(name)} ${problem}`)
+  }
+  const broken = brokenRelation(config.store, (field) => keyOf(storeSetting(field)))
+  if (broken !== undefined) fail(storeSetting(broken.field).name, broken.problem)
+  if (config.dataDir === '') fail('storage.data-dir', 'must not be empty')
+  if (isWildcard(config.addr.host) && config.advertiseAddr === '') {
+    fail('server.advertise-addr', 'is needed when addr listens on every interface')
   }
 }

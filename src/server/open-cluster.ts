@@ -10,7 +10,6 @@
  */
 import { join } from 'node:path'
 import { PolyraftError } from '../base/errors.ts'
-import { type Logger, silentLogger } from '../base/logger.ts'
 import { eventLoopScheduler, machineClock, machineRandom } from '../base/node-clock.ts'
 import { createClient } from '../client/client.ts'
 import { openGrpcStoreConnection } from '../client/grpc-store-connection.ts'
@@ -20,14 +19,20 @@ import { lockDataDirectory } from '../env/data-dir.ts'
 import { keepPoolAwake } from '../env/pool-waker.ts'
 import { connectPd } from '../pd/grpc-client.ts'
 import { LocalPdClient } from '../pd/local-client.ts'
+import { mustBeValidPlan } from '../pd/plan.ts'
 import type { PdClient } from '../pd/port.ts'
 import { type PdServer, startPd } from '../pd/server.ts'
-import { defaultStoreConfig } from '../store/config.ts'
 import { Store } from '../store/store.ts'
 import { LoopbackHub } from '../transport/loopback.ts'
-import { type ClusterOptions, type JoinAddresses, joinAddresses } from './cluster-options.ts'
+import {
+  type CheckedOptions,
+  type ClusterOptions,
+  checkOptions,
+  type JoinAddresses,
+} from './cluster-options.ts'
 import { embeddedStores, makeStoreDirs, replicasOf, storeDir } from './cluster-stores.ts'
 import { type LoadedConfig, loadConfig } from './config.ts'
+import { STORE_FIELDS, storeSetting } from './config-settings.ts'
 import { LocalStoreConnection } from './local-connection.ts'
 import { startNode } from './store-process.ts'
 import { VERSION } from './version.ts'
@@ -44,9 +49,14 @@ export interface Cluster {
   close(): Promise<void>
 }
 
+/**
+ * Rejects with InvalidArgument or ConfigInvalid before anything is made, with DataDirLocked when the
+ * directory is open elsewhere, and with what keeps a store or PD from starting.
+ */
 export async function openCluster(options: ClusterOptions): Promise<Cluster> {
-  const joined = joinAddresses(options)
-  return joined === undefined ? openWhole(options) : joinCluster(options, joined)
+  const checked = checkOptions(options)
+  const { joined } = checked
+  return joined === undefined ? openWhole(checked) : joinCluster(checked, joined)
 }
 
 type Closer = () => Promise<void>
@@ -61,23 +71,25 @@ async function closeAll(closers: Closer[]): Promise<void> {
   for (let close = closers.pop(); close !== undefined; close = closers.pop()) await close()
 }
 
-async function openWhole(options: ClusterOptions): Promise<Cluster> {
-  const { dir, logger = silentLogger } = options
+async function openWhole(options: CheckedOptions): Promise<Cluster> {
+  const { dir, regions, logger } = options
   const count = await embeddedStores(dir, options.stores)
+  const plan = { stores: count, regions, replicas: replicasOf(count) }
+  mustBeValidPlan(plan)
   await makeStoreDirs(dir, count)
   const closers: Closer[] = [wakingPool()]
   try {
     const pd = await startPd({
       dir: join(dir, 'pd'),
       clientAddr: '127.0.0.1:0',
-      plan: { stores: count, regions: options.regions ?? 1, replicas: replicasOf(count) },
+      plan,
       lock: lockPd,
       clock: machineClock,
       random: machineRandom,
       logger,
     })
     closers.push(() => pd.close())
-    const stores = await openStores(options, count, pd, logger, closers)
+    const stores = await openStores(options, count, pd, closers)
     const byId = new Map(stores.map((store) => [store.storeId, store]))
     const client = new LocalPdClient(pd.service, logger)
     closers.push(() => client.close())
@@ -97,16 +109,13 @@ async function lockPd(dir: string): Promise<() => Promise<void>> {
 
 /** All at once: with a bootstrap plan each waits for the others. */
 async function openStores(
-  options: ClusterOptions,
+  options: CheckedOptions,
   count: number,
   pd: PdServer,
-  logger: Logger,
   closers: Closer[],
 ): Promise<Store[]> {
   const hub = new LoopbackHub(eventLoopScheduler)
-  const opening = Array.from({ length: count }, (_, i) =>
-    openLocalStore(options, i + 1, hub, pd, logger),
-  )
+  const opening = Array.from({ length: count }, (_, i) => openLocalStore(options, i + 1, hub, pd))
   const outcomes = await Promise.allSettled(opening)
   const stores: Store[] = []
   for (const outcome of outcomes) if (outcome.status === 'fulfilled') stores.push(outcome.value)
@@ -119,15 +128,15 @@ async function openStores(
 }
 
 function openLocalStore(
-  options: ClusterOptions,
+  options: CheckedOptions,
   number: number,
   hub: LoopbackHub,
   pd: PdServer,
-  logger: Logger,
 ): Promise<Store> {
+  const { config, logger, onFatal } = options
   return Store.open({
     dir: storeDir(options.dir, number),
-    config: { ...defaultStoreConfig(), ...options.config },
+    config,
     pd: new LocalPdClient(pd.service, logger),
     meta: { address: `local:${number}`, statusAddress: '', labels: {}, version: VERSION },
     createTransport: ({ storeId }, events) =>
@@ -136,12 +145,12 @@ function openLocalStore(
     clock: machineClock,
     random: machineRandom,
     scheduler: eventLoopScheduler,
-    onFatal: options.onFatal ?? rethrow,
+    onFatal,
   })
 }
 
-async function joinCluster(options: ClusterOptions, joined: JoinAddresses): Promise<Cluster> {
-  const { logger = silentLogger } = options
+async function joinCluster(options: CheckedOptions, joined: JoinAddresses): Promise<Cluster> {
+  const { logger, onFatal } = options
   const loaded = joinConfig(options, joined)
   const endpoints = loaded.config.pdEndpoints
   const closers: Closer[] = [wakingPool()]
@@ -160,7 +169,7 @@ async function joinCluster(options: ClusterOptions, joined: JoinAddresses): Prom
           return opened
         },
       },
-      onFatal: options.onFatal ?? rethrow,
+      onFatal,
     })
     closers.push(() => node.close())
     const byId = new Map([[opened!.storeId, opened!]])
@@ -174,7 +183,7 @@ async function joinCluster(options: ClusterOptions, joined: JoinAddresses): Prom
 }
 
 /** What `polyraft server` would run with, on free ports where none was given. */
-function joinConfig(options: ClusterOptions, { addr, pd }: JoinAddresses): LoadedConfig {
+function joinConfig(options: CheckedOptions, { addr, pd }: JoinAddresses): LoadedConfig {
   const { config, values } = loadConfig({
     flags: {
       'server.addr': addr,
@@ -183,7 +192,13 @@ function joinConfig(options: ClusterOptions, { addr, pd }: JoinAddresses): Loade
       'pd.endpoints': pd.join(','),
     },
   })
-  return { config: { ...config, store: { ...config.store, ...options.config } }, values }
+  const store = STORE_FIELDS.map(
+    (field) => [storeSetting(field).name, options.config[field]] as const,
+  )
+  return {
+    config: { ...config, store: options.config },
+    values: new Map([...values, ...store]),
+  }
 }
 
 /** Stores of this process directly; others, which its PD may have too, over the network. */
@@ -196,13 +211,13 @@ function connectStores(byId: ReadonlyMap<number, Store>): ConnectStore {
   }
 }
 
-function openClient(options: ClusterOptions, pd: PdClient, connect: ConnectStore): KvClient {
+function openClient(options: CheckedOptions, pd: PdClient, connect: ConnectStore): KvClient {
   return createClient({
     pd,
     connect,
     clock: machineClock,
     random: machineRandom,
-    timeoutMs: options.timeoutMs ?? 5_000,
+    timeoutMs: options.timeoutMs,
   })
 }
 
@@ -227,8 +242,4 @@ function cluster(
       return closing
     },
   }
-}
-
-function rethrow(error: Error): never {
-  throw error
 }

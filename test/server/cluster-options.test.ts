@@ -1,8 +1,42 @@
 import { describe, expect, test } from 'vitest'
-import { type ClusterOptions, joinAddresses } from '../../src/server/cluster-options.ts'
+import { type ClusterOptions, checkOptions } from '../../src/server/cluster-options.ts'
+import { defaultStoreConfig } from '../../src/store/config.ts'
 
-function joined(options: Omit<ClusterOptions, 'dir'>) {
-  return joinAddresses({ dir: 'd', ...options })
+test('defaults', () => {
+  expect(checkOptions({ dir: 'd' })).toMatchObject({
+    dir: 'd',
+    stores: undefined,
+    regions: 1,
+    joined: undefined,
+    timeoutMs: 5000,
+    config: defaultStoreConfig(),
+  })
+})
+
+test.each([
+  [undefined, 'openCluster takes an object with a dir'],
+  [{}, 'dir is a path, not undefined'],
+  [{ dir: '' }, 'dir is a path, not ""'],
+  [{ dir: 'd', nosuch: 1 }, 'openCluster has no option "nosuch"'],
+  [{ dir: 'd', timeoutms: 1 }, 'openCluster has no option "timeoutms"; did you mean "timeoutMs"?'],
+  [{ dir: 'd', timeoutMs: Number.NaN }, 'timeoutMs is a time in ms, not NaN'],
+  [{ dir: 'd', timeoutMs: -1 }, 'timeoutMs is a time in ms, not -1'],
+  [{ dir: 'd', timeoutMs: '5s' }, 'timeoutMs is a time in ms, not "5s"'],
+])('refused: %j', (options, message) => {
+  expect(() => checkOptions(options as ClusterOptions)).toThrow(
+    expect.objectContaining({ code: 'InvalidArgument', message }),
+  )
+})
+
+test('settings of the store are checked too', () => {
+  const config = { raftHeartbeatTicks: 0 }
+  expect(() => checkOptions({ dir: 'd', config })).toThrow(
+    expect.objectContaining({ code: 'ConfigInvalid' }),
+  )
+})
+
+function joined(options: object) {
+  return checkOptions({ dir: 'd', ...options }).joined
 }
 
 describe('what is joined', () => {
@@ -26,6 +60,7 @@ describe('what is joined', () => {
   test.each([
     [{ addr }, 'to join a cluster give both addr and pd'],
     [{ pd: 'a:1' }, 'to join a cluster give both addr and pd'],
+    [{ addr, pd: [1] }, 'pd is a list of addresses, not [1]'],
     [{ addr, pd: [] }, 'pd names no placement driver'],
     [{ addr, pd: '' }, 'pd: "" is not an address of form host:port'],
     [{ addr, pd: 'a:1,b' }, 'pd: "b" is not an address of form host:port'],

@@ -91,12 +91,15 @@ it('rows larger than one scan answer come out again', async () => {
   }
 })
 
-it('a wrong number of stores, and half of what joining needs, are refused', async () => {
+it('options that are wrong are refused before anything is made', async () => {
   const dir = temporaryDirectory()
   await expect(openCluster({ dir, stores: 2 as 3 })).rejects.toMatchObject({
     code: 'InvalidArgument',
   })
   await expect(openCluster({ dir, addr: '127.0.0.1:0' })).rejects.toThrow('give both addr and pd')
+  for (const wrong of [{ regions: 0 }, { config: { raftMaxInflightMsgs: 0 } }]) {
+    await expect(openCluster({ dir, ...wrong })).rejects.toMatchObject({ code: 'ConfigInvalid' })
+  }
   expect(readdirSync(dir)).toEqual([])
 })
 
