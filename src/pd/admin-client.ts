@@ -2,7 +2,13 @@
 import type { RegionId, StoreId } from '../base/ids.ts'
 import { adminMethods, type OperatorResponse } from '../protocol/admin-services.ts'
 import { pdMethods } from '../protocol/pd-services.ts'
-import type { OperatorInfo, PdAdmin, PdSettings, StoreRemoval } from './admin-port.ts'
+import type {
+  OperatorInfo,
+  PdAdmin,
+  PdSettings,
+  StoreRemoval,
+  StoreRemovalOptions,
+} from './admin-port.ts'
 import type { PeerCommand } from './checkers/peer-command.ts'
 import { storeFromWire } from './convert.ts'
 import { PdChannel, type PdChannelOptions } from './pd-channel.ts'
@@ -32,8 +38,8 @@ class GrpcPdAdmin implements PdAdmin {
     await this.#channel.call(pdMethods.putClusterConfig, { cluster })
   }
 
-  async deleteStore(storeId: StoreId, physicallyDestroyed: boolean): Promise<StoreRemoval> {
-    const body = { storeId, physicallyDestroyed }
+  async deleteStore(storeId: StoreId, how: StoreRemovalOptions): Promise<StoreRemoval> {
+    const body = { storeId, ...how }
     const { store, regions } = await this.#channel.call(adminMethods.deleteStore, body)
     return { store: storeFromWire(store!), regions }
   }

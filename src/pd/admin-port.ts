@@ -10,6 +10,13 @@ export interface PdSettings {
   readonly maxStoreDownMs: number
 }
 
+export interface StoreRemovalOptions {
+  /** Its data is lost: nobody waits for it any more. */
+  readonly physicallyDestroyed: boolean
+  /** Also where regions would be lost, or its peers have nowhere to go. */
+  readonly force: boolean
+}
+
 export interface StoreRemoval {
   readonly store: StoreMeta
   /** Regions that still have a peer on it. */
@@ -36,7 +43,8 @@ export interface PdAdmin {
   settings(): Promise<PdSettings>
   /** Durable; regions grow or shrink to it by and by. */
   setReplicas(count: number): Promise<void>
-  deleteStore(storeId: StoreId, physicallyDestroyed: boolean): Promise<StoreRemoval>
+  /** Rejects with InvalidArgument what PD refuses, saying what to do instead. */
+  deleteStore(storeId: StoreId, how: StoreRemovalOptions): Promise<StoreRemoval>
   operators(): Promise<OperatorInfo[]>
   /** Under way or ended lately; rejects with NotFound. */
   operator(regionId: RegionId): Promise<OperatorInfo>

@@ -19,8 +19,8 @@ export function adminService(core: PdCore): UntypedServiceImplementation {
     ),
     deleteStore: unary<wire.DeleteStoreRequest, wire.DeleteStoreResponse>(
       core,
-      async ({ storeId, physicallyDestroyed }) => {
-        await core.removeStore(storeId, physicallyDestroyed)
+      async ({ storeId, physicallyDestroyed, force }) => {
+        await core.removeStore(storeId, physicallyDestroyed, force)
         return {
           store: storeToWire(core.store(storeId)!.meta),
           regions: core.regionCountOn(storeId),

@@ -27,6 +27,7 @@ import { type ScheduleConfig, scheduleConfig } from './schedule-config.ts'
 import { Serial } from './serial.ts'
 import { mustBeFirstRegion, PdState } from './state.ts'
 import type { PdStorage, PdWrite } from './storage.ts'
+import { mustBeRemovable } from './store-removal.ts'
 import type { StoreRecord } from './store-table.ts'
 import { type Timestamp, TimestampOracle } from './tso.ts'
 
@@ -190,15 +191,19 @@ export class PdCore {
 
   /**
    * Takes a store out of the cluster: its peers move to others, and once none is left it is gone for
-   * good. Physically destroyed: its data is lost, so nobody waits for it any more.
+   * good. Physically destroyed: its data is lost, so nobody waits for it any more. Rejects with
+   * InvalidArgument, unless forced, what could never finish or would lose data.
    */
-  removeStore(storeId: StoreId, physicallyDestroyed: boolean): Promise<void> {
+  removeStore(storeId: StoreId, physicallyDestroyed: boolean, force = false): Promise<void> {
     return this.#serial.run(async () => {
       const meta = this.#state.stores.removal(storeId, physicallyDestroyed)
       if (meta === undefined) return
+      const { maxStoreDownMs } = this.#schedule
+      const times = { nowMs: this.#clock.monotonicMs(), maxStoreDownMs }
+      if (!force) mustBeRemovable(this.#state, storeId, physicallyDestroyed, times)
       await this.#storage.put([records.storeWrite(meta)])
       this.#state.stores.change(meta)
-      this.#logger.info({ storeId, physicallyDestroyed }, 'a store is being removed')
+      this.#logger.info({ storeId, physicallyDestroyed, force }, 'a store is being removed')
     })
   }
 

@@ -16,6 +16,7 @@ import { PolyraftError } from '../base/errors.ts'
 import type { StoreId } from '../base/ids.ts'
 import { type StoreMeta, StoreState, type StoreStats } from './port.ts'
 import type { HeardRecord } from './records.ts'
+import { DISCONNECTED_AFTER_MS } from './schedule-config.ts'
 import { isGone } from './store-condition.ts'
 
 export interface StoreRecord {
@@ -161,7 +162,8 @@ function duplicateAddress(store: StoreMeta, other: StoreMeta): PolyraftError {
   return new PolyraftError(
     'InvalidArgument',
     `store ${store.id} says ${store.address}, which is the address of store ${other.id}: ` +
-      `give it another address; or, if the data of store ${other.id} is lost, say so with ` +
+      `give it another address; or, if the data of store ${other.id} is lost, say so, once it has ` +
+      `been silent for ${DISCONNECTED_AFTER_MS / 1000} s, with ` +
       `polyraft ctl store delete ${other.id} --physically-destroyed`,
     { storeId: store.id, otherStoreId: other.id },
   )

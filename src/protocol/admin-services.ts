@@ -11,6 +11,7 @@ export interface SettingsResponse extends HeaderResponse {
 export interface DeleteStoreRequest extends HeaderRequest {
   storeId: number
   physicallyDestroyed: boolean
+  force: boolean
 }
 
 export interface DeleteStoreResponse extends HeaderResponse {

@@ -77,11 +77,11 @@ async function disturb(world: ScriptedWorld, random: Random): Promise<void> {
     case 4:
       if (store === undefined || isBuried(world, store.id) || !canBeLost(world, store.id)) return
       Object.assign(store, { alive: false, destroyed: true })
-      await world.core.removeStore(store.id, true)
+      await world.core.removeStore(store.id, true, true)
       return
     case 5:
       if (store !== undefined && world.core.store(store.id)?.meta.state === 0) {
-        await world.core.removeStore(store.id, false)
+        await world.core.removeStore(store.id, false, true)
       }
       return
     case 6:

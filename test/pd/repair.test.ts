@@ -16,7 +16,7 @@ describe('a lost store', () => {
     const lost = ids(world)[2]!
     const { address } = world.core.store(lost)!.meta
     Object.assign(world.stores.get(lost)!, { alive: false, destroyed: true })
-    await world.run(1)
+    await world.run(3)
     const next = await world.core.allocId(1)
     await expect(world.register(next, 'h9', address)).rejects.toThrow(
       `ctl store delete ${lost} --physically-destroyed`,
@@ -82,7 +82,7 @@ describe('a store that is deleted', () => {
   test('keeps its peers while there is no other store', async () => {
     const world = await ScriptedWorld.open(THREE)
     const [leaving] = ids(world)
-    await world.core.removeStore(leaving!, false)
+    await world.core.removeStore(leaving!, false, true)
     await world.run(30)
     expect(world.orders).toEqual([])
     const next = await world.join()
@@ -105,6 +105,7 @@ describe('what a PD that stopped left behind', () => {
     const world = await ScriptedWorld.open(THREE)
     const lost = ids(world)[2]!
     world.stores.get(lost)!.alive = false
+    await world.run(3)
     await world.core.removeStore(lost, true)
     const next = await world.join()
     world.catchUpBeats = 30
@@ -155,6 +156,7 @@ test('new replicas go to another host', async () => {
   await world.join(`h${a}`)
   const apart = await world.join('h99')
   world.stores.get(c!)!.alive = false
+  await world.run(3)
   await world.core.removeStore(c!, true)
   await world.until('all replicas are back', () => world.whole)
   expect(world.regionsOn(apart)).toHaveLength(5)
@@ -168,6 +170,7 @@ test('a bounded number of new peers at a time', async () => {
   })
   const lost = ids(world)[0]!
   world.stores.get(lost)!.alive = false
+  await world.run(3)
   await world.core.removeStore(lost, true)
   await world.join()
   for (let i = 0; i < 100 && !world.whole; i++) {
@@ -185,6 +188,7 @@ test('a tick looks at a bounded number of regions, and comes to all of them', as
   })
   const lost = ids(world)[0]!
   world.stores.get(lost)!.alive = false
+  await world.run(3)
   for (const each of world.regions.values()) world.beat(each)
   await world.core.removeStore(lost, true)
   const checks = (): number => world.core.metrics().pd_region_checks!

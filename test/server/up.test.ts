@@ -1,13 +1,11 @@
 /** `polyraft up` as a user has it: real processes, real ports, real directories. */
-import { execFileSync } from 'node:child_process'
 import { readdirSync, readFileSync, rmSync } from 'node:fs'
 import { getPriority } from 'node:os'
 import { join } from 'node:path'
 import { expect, onTestFinished, test } from 'vitest'
 import { systemErrorCode } from '../../src/base/errors.ts'
 import type { Pids } from '../../src/server/pids-file.ts'
-import { Running } from '../cluster/cli.ts'
-import { MAIN } from '../cluster/harness.ts'
+import { polyraft, Running } from '../cluster/cli.ts'
 import { temporaryDirectory } from './fixtures.ts'
 
 class Up extends Running {
@@ -137,7 +135,8 @@ test('a store that lost its directory says what to do, and comes back as a new o
   await up.until(/died of exit code 1: .* polyraft ctl store delete 2 --physically-destroyed/)
   const pd = /^ready: PD on (\S+);/m.exec(up.stdout)![1]!
   const ctl = ['ctl', 'store', 'delete', '2', '--physically-destroyed', '--pd', pd]
-  execFileSync(process.execPath, [MAIN, ...ctl])
+  // Refused, saying how long to wait, until it counts as disconnected.
+  await expect.poll(async () => (await polyraft(ctl)).stderr, { timeout: 40_000 }).toBe('')
   await up.until(/store 2 is a new one, with the id \d+/)
   // Tried every second meanwhile, but said once.
   expect(up.stdout.match(/which is the address of store 2/g)).toHaveLength(1)

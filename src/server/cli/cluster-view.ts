@@ -7,6 +7,7 @@ import type { PdClient, RegionInfo, StoreMeta } from '../../pd/port.ts'
 import { SCHEDULE_DEFAULT } from '../../pd/schedule-config.ts'
 import { mustBeLeft, type StoreCondition, storeCondition } from '../../pd/store-condition.ts'
 import { type Peer, PeerRole } from '../../region/region.ts'
+import { formatCount } from './progress.ts'
 
 const REGIONS_A_PAGE = 1024
 
@@ -80,6 +81,7 @@ export function findProblems(view: ClusterView): string[] {
       problems.push(silentStore(store, view.nowMs))
     }
   }
+  addStuckStores(view, conditions, problems)
   if (view.regions.length === 0)
     problems.push('PD knows no region: the cluster has not started yet')
   for (const info of view.regions) {
@@ -100,6 +102,36 @@ function silentStore(store: StoreMeta, nowMs: number): string {
     ? `has not been heard for ${Math.round(ageMs / 1000)} s`
     : 'has never been heard'
   return `store ${store.id} (${store.address}) ${silence}`
+}
+
+/** Stores that are being removed, and have regions that no other store can take over. */
+function addStuckStores(
+  { stores, regions, settings }: ClusterView,
+  conditions: ReadonlyMap<StoreId, StoreCondition>,
+  problems: string[],
+): void {
+  for (const { id, address } of stores) {
+    if (conditions.get(id) !== 'offline') continue
+    const stuck = regions.filter((info) => !canLeave(info, id, conditions, settings.replicas))
+    if (stuck.length === 0) continue
+    problems.push(
+      `store ${id} (${address}) is being removed, but ${formatCount(stuck.length, 'region')} on it ` +
+        'cannot move anywhere: add a store, or lower polyraft ctl config set replicas',
+    )
+  }
+}
+
+/** There are replicas enough without it, also on their way, or a store that has none of the region. */
+function canLeave(
+  info: RegionInfo,
+  storeId: StoreId,
+  conditions: ReadonlyMap<StoreId, StoreCondition>,
+  replicas: number,
+): boolean {
+  const on = new Set(info.region.peers.map((peer) => peer.storeId))
+  const staying = [...on].filter((id) => !mustBeLeft(conditions.get(id) ?? 'tombstone'))
+  if (!on.has(storeId) || staying.length >= replicas) return true
+  return [...conditions].some(([id, condition]) => condition === 'up' && !on.has(id))
 }
 
 function addRegionProblems(

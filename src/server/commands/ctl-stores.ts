@@ -98,13 +98,19 @@ function storeText(row: StoreRow): string {
   ])
 }
 
+export interface DeleteOptions extends CtlOptions {
+  readonly physicallyDestroyed?: boolean
+  readonly force?: boolean
+}
+
 export async function deleteStore(
   io: CliIo,
   admin: PdAdmin,
   storeId: StoreId,
-  options: CtlOptions & { readonly physicallyDestroyed?: boolean },
+  options: DeleteOptions,
 ): Promise<void> {
-  const { store, regions } = await admin.deleteStore(storeId, options.physicallyDestroyed === true)
+  const { physicallyDestroyed = false, force = false } = options
+  const { store, regions } = await admin.deleteStore(storeId, { physicallyDestroyed, force })
   if (options.write === 'json') {
     await print(io.stdout, `${toJson({ ...store, regions })}\n`)
   } else await print(io.stdout, `${removalText(store, regions)}\n`)

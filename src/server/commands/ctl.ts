@@ -11,7 +11,7 @@ import { printHealth } from './ctl-health.ts'
 import { registerLogEngine } from './ctl-log-engine.ts'
 import { registerOperator } from './ctl-operators.ts'
 import { printRegion, printRegions } from './ctl-regions.ts'
-import { deleteStore, printStore, printStores } from './ctl-stores.ts'
+import { type DeleteOptions, deleteStore, printStore, printStores } from './ctl-stores.ts'
 
 export function registerCtl(program: Command, io: CliIo = processIo): void {
   const ctl = program.command('ctl').description('look at and administer a cluster')
@@ -41,7 +41,8 @@ function registerStore(store: Command, io: CliIo): void {
       '--physically-destroyed',
       'its data is lost: replace its peers and free its address now',
     )
-    .action((id: number, options: CtlOptions & { physicallyDestroyed?: boolean }) =>
+    .option('--force', 'also where data would be lost, or its peers have nowhere to go')
+    .action((id: number, options: DeleteOptions) =>
       runAdmin(io, options, (admin) => deleteStore(io, admin, id, options)),
     )
 }

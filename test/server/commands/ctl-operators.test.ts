@@ -15,6 +15,7 @@ import {
   startTestPd,
   storeMeta,
   storeStats,
+  systemClock,
   temporaryDir,
 } from '../../pd/fixtures.ts'
 import { FakeIo } from '../cli/fake-io.ts'
@@ -23,13 +24,17 @@ let dir: string
 let server: PdServer
 let pd: PdClient
 let orders: RegionOrder[]
+/** What the stores and PD have waited for. */
+let aheadMs: number
 /** Four stores; the region has its peers on the first three, and the first leads it. */
 let stores: number[]
 let region: Region
 
 beforeEach(async () => {
   dir = await temporaryDir()
-  server = await startTestPd(dir, { plan: { stores: 3, regions: 1, replicas: 3 } })
+  aheadMs = 0
+  const clock = { ...systemClock, monotonicMs: () => systemClock.monotonicMs() + aheadMs }
+  server = await startTestPd(dir, { clock, plan: { stores: 3, regions: 1, replicas: 3 } })
   pd = await connectPd([server.address], { logger: silentLogger })
   orders = []
   pd.onRegionOrder((order) => orders.push(order))
@@ -50,6 +55,12 @@ async function report(): Promise<void> {
   const before = server.service.metrics().pd_region_heartbeats_accepted!
   pd.regionHeartbeat(heartbeat(region))
   await until(() => server.service.metrics().pd_region_heartbeats_accepted! > before)
+}
+
+/** Stores that are heard no more count as disconnected. */
+async function silence(...silent: number[]): Promise<void> {
+  aheadMs += 30_000
+  for (const id of stores) if (!silent.includes(id)) await pd.storeHeartbeat(storeStats(id))
 }
 
 async function ctl(...args: string[]): Promise<FakeIo> {
@@ -153,6 +164,7 @@ describe('store', () => {
     const { address } = storeMeta(third)
     const next = storeMeta(await pd.allocId(1), { address })
     await expect(pd.putStore(next)).rejects.toThrow(`store delete ${third} --physically-destroyed`)
+    await silence(third)
     const io = await ctl('store', 'delete', `${third}`, '--physically-destroyed')
     expect(io.stdout.text).toContain(`${address} is free`)
     await pd.putStore(next)
@@ -172,8 +184,20 @@ describe('store', () => {
     expect(await failure('store', 'show', '4711')).toMatch(/no store 4711/)
   })
 
+  test('delete of what could not be taken back needs --force', async () => {
+    const [first, second, third, fourth] = stores.map(String)
+    await ctl('store', 'delete', fourth!)
+    expect(await failure('store', 'delete', third!)).toMatch(/nowhere to go: add a store first/)
+    const destroy = ['store', 'delete', second!, '--physically-destroyed']
+    expect(await failure(...destroy)).toMatch(/was heard 0 s ago/)
+    expect((await ctl(...destroy, '--force')).stdout.text).toMatch(/counts as lost/)
+    const last = ['store', 'delete', first!, '--force']
+    expect((await ctl(...last)).stdout.text).toMatch(/is being removed/)
+  })
+
   test('health tells of it all', async () => {
     expect((await ctl('health')).stdout.text).toBe('healthy: 1 region on 4 stores\n')
+    await silence(stores[2]!)
     await ctl('store', 'delete', `${stores[2]}`, '--physically-destroyed')
     const io = await ctl('health')
     expect(io.exitCode).toBe(1)

@@ -4,7 +4,7 @@ import type { StoreMeta, StoreStats } from '../../../src/pd/port.ts'
 import { findProblems } from '../../../src/server/cli/cluster-view.ts'
 import { registerCtl } from '../../../src/server/commands/ctl.ts'
 import { FakeCluster, storeMeta } from '../../client/fake-cluster.ts'
-import { FakeIo } from '../cli/fake-io.ts'
+import { FakeIo, Sink } from '../cli/fake-io.ts'
 
 let cluster: FakeCluster
 let io: FakeIo
@@ -217,6 +217,25 @@ describe('health', () => {
     })
     expect(io.stdout.text).toMatch(/region 100 has 1 of 3 replicas/)
     expect(io.stdout.text).toMatch(/peer 107 is on store 3, which is destroyed/)
+  })
+
+  test('a store that is emptied, with and without somewhere to go', async () => {
+    changes.set(3, { state: 1 })
+    await run('health')
+    expect([io.exitCode, io.stdout.lines[0]]).toEqual([
+      1,
+      'unhealthy: store 3 (store-3:20160) is being removed, but 2 regions on it cannot move ' +
+        'anywhere: add a store, or lower polyraft ctl config set replicas',
+    ])
+    io.stdout = new Sink()
+    io.setExitCode(0)
+    cluster.pdFrozen = cluster.infos()
+    cluster.addresses.set(9, 'store-9:20160')
+    await run('health')
+    expect([io.exitCode, io.stdout.text]).toEqual([
+      0,
+      'healthy: 2 regions on 4 stores, 2 regions leaving a store\n',
+    ])
   })
 
   test('as JSON', async () => {
