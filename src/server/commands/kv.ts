@@ -210,11 +210,12 @@ function registerLoad(kv: Command, io: CliIo): void {
 function registerDump(kv: Command, io: CliIo): void {
   addRange(dataCommand(kv, 'dump', 'print rows so that load reads them back'))
     .addOption(formatOption())
-    .option('-o, --output <file>', 'write to a file instead of stdout')
+    .option('-o, --output <file>', 'write to a file instead of stdout (-)')
     .action((options: DumpCommandOptions) =>
       runCommand(io, async () => {
         const scan = scanRange(options)
-        const dump = { format: options.format, file: options.output, scan }
+        const file = options.output === '-' ? undefined : options.output
+        const dump = { format: options.format, file, scan }
         await withKv(io, options, (client) => dumpRows(io, client, dump))
       }),
     )

@@ -1,4 +1,4 @@
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Readable } from 'node:stream'
@@ -220,6 +220,21 @@ describe('dump', () => {
     }
     await io.run(registerKv, ['kv', 'dump'])
     expect([io.exitCode, io.stderr.text]).toEqual([0, ''])
+  })
+
+  test('one that fails leaves the file as it was', async () => {
+    const path = await file('precious')
+    await run('dump', '--cf', 'nosuch', '-o', path)
+    await run('dump', '--start', 'z', '--end', 'a', '-o', path)
+    cluster.pdMode = 'fail'
+    await run('dump', '--timeout-ms', '50', '-o', path)
+    expect(await readFile(path, 'utf8')).toBe('precious')
+    expect(await readdir(directory)).toEqual(['rows'])
+  })
+
+  test('- is standard output', async () => {
+    cluster.data.set(hex('k'), Buffer.from('v'))
+    expect((await run('dump', '-o', '-')).stdout.text).toBe('k\tv\n')
   })
 
   test('a file that cannot be written', async () => {
