@@ -1,5 +1,6 @@
 /** What every suite prints: one JSON object a line for machines, a table for people. */
 import { cpus, totalmem } from 'node:os'
+import { onOutputError } from './scratch.ts'
 
 export interface BenchRow {
   readonly suite: string
@@ -21,6 +22,7 @@ export class BenchReport {
 
   constructor(json: boolean) {
     this.#json = json
+    for (const stream of [process.stdout, process.stderr]) stream.on('error', onOutputError)
   }
 
   add(row: BenchRow): void {

@@ -40,16 +40,29 @@ it.each([
   expect(readdirSync(dir)).toEqual([])
 })
 
-it('bench raftlog, whose threads write meanwhile', async () => {
+it.each([['SIGINT', 130]] as const)(
+  'bench raftlog, whose threads write meanwhile, ended by %s',
+  async (signal, code) => {
+    const dir = temporaryDirectory()
+    vi.stubEnv('TMPDIR', dir)
+    const bench = new Running(['bench', 'raftlog'])
+    // Starting a process takes as long as it takes on a busy machine.
+    await vi.waitUntil(
+      () => readdirSync(dir, { recursive: true }).some((name) => `${name}`.endsWith('.log')),
+      { timeout: 30_000 },
+    )
+    expect(await bench.stop(signal)).toBe(code)
+    expect(bench.output).not.toContain('may be left')
+    expect(readdirSync(dir)).toEqual([])
+  },
+)
+
+it('bench raftlog, whose output nobody reads any more', async () => {
   const dir = temporaryDirectory()
   vi.stubEnv('TMPDIR', dir)
-  const bench = new Running(['bench', 'raftlog'])
-  // Starting a process takes as long as it takes on a busy machine.
-  await vi.waitUntil(
-    () => readdirSync(dir, { recursive: true }).some((name) => `${name}`.endsWith('.log')),
-    { timeout: 30_000 },
-  )
-  expect(await bench.stop('SIGINT')).toBe(130)
-  expect(bench.output).not.toContain('may be left')
+  const bench = new Running(['bench', 'raftlog', '--json', '--seconds', '0.1'])
+  bench.child.stdout!.destroy()
+  expect(await bench.exited).toBe(141)
+  expect(bench.stderr).toMatch(/^machine: .*\nraft log on .*\n$/)
   expect(readdirSync(dir)).toEqual([])
 })
