@@ -54,6 +54,8 @@ describe('exit codes', () => {
     ['pd --regions x', /--regions <n>.*a whole number/],
     ['pd --regions 8', /^polyraft: --regions is for .*: add --initial-stores$/m],
     ['bench nothing', /no suite "nothing"; there are .*raftlog.*engine/],
+    ['bench store --bogus', /unknown option '--bogus'/],
+    ['bench --second 1 store', /unknown option '--second'\s.*Did you mean --seconds/],
     ['bench cluster 16 4x', /^polyraft: "4x" is no number of regions$/m],
     ['bench regions nothing', /suite regions has no part "nothing": active, idle/],
     ['bench snapshot nothing', /suite snapshot has no part "nothing": steps, cluster/],

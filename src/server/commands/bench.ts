@@ -45,7 +45,6 @@ export function register(program: Command): void {
     .argument('[args...]', 'for the suite')
     .option('--json', 'one JSON object a line')
     .option('--seconds <n>', 'length of each measurement', seconds)
-    .allowUnknownOption()
     .action(run)
 }
 
