@@ -19,8 +19,12 @@ interface Outcome {
 const main = fileURLToPath(builtUrl('server/main.js'))
 
 function polyraft(...args: string[]): Promise<Outcome> {
+  return outcome(process.execPath, [main, ...args])
+}
+
+function outcome(file: string, args: string[]): Promise<Outcome> {
   return new Promise((resolve) => {
-    execFile(process.execPath, [main, ...args], (error, stdout, stderr) => {
+    execFile(file, args, (error, stdout, stderr) => {
       resolve({ code: error === null ? 0 : Number(error.code), stdout, stderr })
     })
   })
@@ -68,6 +72,13 @@ describe('exit codes', () => {
     expect(stderr).toMatch(output)
     expect(code).toBe(2)
   })
+})
+
+test('2: an argument that is not UTF-8, which would become another key', async () => {
+  const script = 'exec "$0" "$1" kv put "$(printf "\\377\\376")" v'
+  const { code, stderr } = await outcome('sh', ['-c', script, process.execPath, main])
+  expect(stderr).toMatch(/^polyraft: argument 3 has (bytes that are not UTF-8|U\+FFFD).*--hex/)
+  expect(code).toBe(2)
 })
 
 test('the sample configuration is printed whole', async () => {

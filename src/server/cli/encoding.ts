@@ -1,6 +1,6 @@
 /** Keys and values between the shell and bytes: UTF-8, hexadecimal or base64. */
 import { isUtf8 } from 'node:buffer'
-import { PolyraftError } from '../../base/errors.ts'
+import { UsageError } from './usage-error.ts'
 
 export type Encoding = 'utf8' | 'hex' | 'base64'
 
@@ -14,7 +14,13 @@ export function encodingOf(options: EncodingOptions): Encoding {
   return options.base64 === true ? 'base64' : 'utf8'
 }
 
+/** Of a string that is no text; written out as UTF-8 it would become another one. */
+export const LONE_SURROGATE = /\p{Surrogate}/u
+
 export function decodeText(text: string, encoding: Encoding): Buffer {
+  if (encoding === 'utf8' && LONE_SURROGATE.test(text)) {
+    throw new UsageError(`${JSON.stringify(text)} is no valid Unicode: use --hex or --base64`)
+  }
   const bytes = Buffer.from(text, encoding)
   // Node drops what it cannot decode: only the way back shows whether it did.
   if (encoding === 'hex' && bytes.length * 2 !== text.length) throw malformed(text, encoding)
@@ -28,8 +34,8 @@ function sameBase64(a: string, b: string): boolean {
   return a.replace(/=+$/, '') === b.replace(/=+$/, '')
 }
 
-function malformed(text: string, encoding: Encoding): PolyraftError {
-  return new PolyraftError('InvalidArgument', `${JSON.stringify(text)} is not ${encoding}`)
+function malformed(text: string, encoding: Encoding): UsageError {
+  return new UsageError(`${JSON.stringify(text)} is not ${encoding}`)
 }
 
 /** One JSON object: text where it is text, and base64 (or what was asked for) where it is not. */

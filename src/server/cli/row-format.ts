@@ -7,7 +7,7 @@
 import { isUtf8 } from 'node:buffer'
 import { KEY_BYTES_MAX } from '../../base/limits.ts'
 import { VALUE_BYTES_MAX } from '../../client/input.ts'
-import { jsonRow } from './encoding.ts'
+import { jsonRow, LONE_SURROGATE } from './encoding.ts'
 import { escapeField, unescapeField } from './escapes.ts'
 
 export type RowFormat = 'tsv' | 'jsonl'
@@ -21,7 +21,6 @@ export interface ParsedRow {
 export type ParseResult = ParsedRow | { readonly problem: string } | undefined
 
 const TAB = 0x09
-const LONE_SURROGATE = /\p{Surrogate}/u
 
 /** undefined for a blank line. */
 export function parseRow(line: Buffer, format: RowFormat): ParseResult {

@@ -5,15 +5,17 @@ import type { PdAdmin } from '../../pd/admin-port.ts'
 import type { PdClient } from '../../pd/port.ts'
 import { describeError } from '../report.ts'
 import type { CliIo } from './cli-io.ts'
+import { UsageError } from './usage-error.ts'
 
 export const EXIT_FAILED = 1
+const EXIT_WRONG_USAGE = 2
 
 export interface ConnectOptions {
   readonly pd: readonly string[]
   readonly timeoutMs: number
 }
 
-/** Runs a command: what it throws becomes one line on stderr and exit code 1. */
+/** Runs a command: what it throws becomes one line on stderr and exit code 1, or 2 for wrong usage. */
 export async function runCommand(io: CliIo, command: () => Promise<void>): Promise<void> {
   try {
     await command()
@@ -21,7 +23,7 @@ export async function runCommand(io: CliIo, command: () => Promise<void>): Promi
     // The reader of our output went away, as `head` does: nobody is left to be told.
     if (systemErrorCode(error) === 'EPIPE') return
     io.stderr.write(`${describeError(error)}\n`)
-    io.setExitCode(EXIT_FAILED)
+    io.setExitCode(error instanceof UsageError ? EXIT_WRONG_USAGE : EXIT_FAILED)
   }
 }
 

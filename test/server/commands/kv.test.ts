@@ -24,11 +24,11 @@ function run(...args: string[]): Promise<FakeIo> {
   return new FakeIo(cluster).run(registerKv, ['kv', ...args])
 }
 
-async function fails(io: Promise<FakeIo>, message: RegExp): Promise<void> {
+async function fails(io: Promise<FakeIo>, message: RegExp, code = 1): Promise<void> {
   const { exitCode, stderr } = await io
   expect(stderr.lines).toHaveLength(1)
   expect(stderr.text).toMatch(message)
-  expect(exitCode).toBe(1)
+  expect(exitCode).toBe(code)
 }
 
 async function file(text: string | Buffer): Promise<string> {
@@ -62,8 +62,8 @@ describe('single rows', () => {
   })
 
   test('what is no hex or base64 is said so', async () => {
-    await fails(run('get', '--hex', 'abc'), /not hex/)
-    await fails(run('get', '--base64', '%%'), /not base64/)
+    await fails(run('get', '--hex', 'abc'), /not hex/, 2)
+    await fails(run('get', '--base64', '%%'), /not base64/, 2)
   })
 
   test('operating errors are one line and exit 1', async () => {
