@@ -39,9 +39,18 @@ afterAll(async () => {
 
 /** What a command says that fails: one line, and the rows are as they were. */
 async function refusal(...args: string[]): Promise<string> {
+  return failure(1, args)
+}
+
+/** The same of what cannot be meant. */
+async function usageError(...args: string[]): Promise<string> {
+  return failure(2, args)
+}
+
+async function failure(exitCode: number, args: readonly string[]): Promise<string> {
   const { code, stderr } = await polyraft(args)
   expect(stderr).toMatch(/^polyraft: [^\n]+\n$/)
-  expect(code).toBe(1)
+  expect(code).toBe(exitCode)
   return stderr.trimEnd()
 }
 
@@ -60,14 +69,14 @@ describe('commands', () => {
   it('refuse bad keys, values, column families and ranges', async () => {
     const pd = ['--pd', cluster.pd]
     const long = 'k'.repeat(8 * KIB + 1)
-    expect(await refusal('kv', 'put', '', 'v', ...pd)).toContain('at least one byte')
-    expect(await refusal('kv', 'put', long, 'v', ...pd)).toContain(
+    expect(await usageError('kv', 'put', '', 'v', ...pd)).toContain('at least one byte')
+    expect(await usageError('kv', 'put', long, 'v', ...pd)).toContain(
       'the key has 8193 bytes, at most 8192 are allowed',
     )
-    expect(await refusal('kv', 'put', 'k', 'v', '--cf', 'nope', ...pd)).toContain(
+    expect(await usageError('kv', 'put', 'k', 'v', '--cf', 'nope', ...pd)).toContain(
       'no column family "nope": use default, lock or write',
     )
-    expect(await refusal('kv', 'scan', '--start', 'b', '--end', 'a', ...pd)).toContain(
+    expect(await usageError('kv', 'scan', '--start', 'b', '--end', 'a', ...pd)).toContain(
       'the start of a scan lies behind its end',
     )
     const empty = await polyraft(['kv', 'scan', '--start', 'a', '--end', 'a', ...pd])

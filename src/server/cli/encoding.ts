@@ -1,5 +1,6 @@
 /** Keys and values between the shell and bytes: UTF-8, hexadecimal or base64. */
 import { isUtf8 } from 'node:buffer'
+import { escapeField } from './escapes.ts'
 import { UsageError } from './usage-error.ts'
 
 export type Encoding = 'utf8' | 'hex' | 'base64'
@@ -21,12 +22,17 @@ export function decodeText(text: string, encoding: Encoding): Buffer {
   if (encoding === 'utf8' && LONE_SURROGATE.test(text)) {
     throw new UsageError(`${JSON.stringify(text)} is no valid Unicode: use --hex or --base64`)
   }
+  const bytes = tryDecode(text, encoding)
+  if (bytes === undefined) throw new UsageError(`${JSON.stringify(text)} is not ${encoding}`)
+  return bytes
+}
+
+/** undefined where it is malformed. */
+export function tryDecode(text: string, encoding: Encoding): Buffer | undefined {
   const bytes = Buffer.from(text, encoding)
   // Node drops what it cannot decode: only the way back shows whether it did.
-  if (encoding === 'hex' && bytes.length * 2 !== text.length) throw malformed(text, encoding)
-  if (encoding === 'base64' && !sameBase64(bytes.toString('base64'), text)) {
-    throw malformed(text, encoding)
-  }
+  if (encoding === 'hex') return bytes.length * 2 === text.length ? bytes : undefined
+  if (encoding === 'base64') return sameBase64(bytes.toString('base64'), text) ? bytes : undefined
   return bytes
 }
 
@@ -34,25 +40,26 @@ function sameBase64(a: string, b: string): boolean {
   return a.replace(/=+$/, '') === b.replace(/=+$/, '')
 }
 
-function malformed(text: string, encoding: Encoding): UsageError {
-  return new UsageError(`${JSON.stringify(text)} is not ${encoding}`)
+/** One field of a line: escaped text, or as was asked for. */
+export function encodeField(bytes: Buffer, encoding: Encoding): string {
+  return encoding === 'utf8' ? escapeField(bytes) : bytes.toString(encoding)
 }
 
-/** One JSON object: text where it is text, and base64 (or what was asked for) where it is not. */
 export function jsonRow(key: Buffer, value: Buffer | undefined, encoding: Encoding): string {
-  const row: Record<string, string> = {}
-  addField(row, 'key', key, encoding)
-  if (value !== undefined) addField(row, 'value', value, encoding)
-  return JSON.stringify(row)
+  return jsonObject(value === undefined ? { key } : { key, value }, encoding)
 }
 
-function addField(
-  row: Record<string, string>,
-  name: string,
-  bytes: Buffer,
+/** Bytes are text where they are text, and base64 (or what was asked for) where they are not. */
+export function jsonObject(
+  fields: Readonly<Record<string, Buffer | boolean | number | null>>,
   encoding: Encoding,
-): void {
-  if (encoding === 'hex') row[`${name}Hex`] = bytes.toString('hex')
-  else if (encoding === 'utf8' && isUtf8(bytes)) row[name] = bytes.toString('utf8')
-  else row[`${name}Base64`] = bytes.toString('base64')
+): string {
+  const object: Record<string, unknown> = {}
+  for (const [name, value] of Object.entries(fields)) {
+    if (!Buffer.isBuffer(value)) object[name] = value
+    else if (encoding === 'hex') object[`${name}Hex`] = value.toString('hex')
+    else if (encoding === 'utf8' && isUtf8(value)) object[name] = value.toString('utf8')
+    else object[`${name}Base64`] = value.toString('base64')
+  }
+  return JSON.stringify(object)
 }

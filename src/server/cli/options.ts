@@ -16,6 +16,7 @@ export function addEncodingOptions(command: Command): Command {
   return command
     .addOption(new Option('--hex', 'keys and values as hexadecimal').conflicts('base64'))
     .option('--base64', 'keys and values as base64')
+    .option('--json', 'one JSON object a line')
     .option('--cf <name>', 'column family', 'default')
 }
 

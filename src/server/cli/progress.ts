@@ -7,6 +7,13 @@ import type { Writable } from 'node:stream'
 const REDRAW_MS = 250
 const CLEAR_LINE = '\r\x1b[K'
 
+export interface ProgressFigures {
+  readonly rows: number
+  readonly bytes: number
+  readonly seconds: number
+  readonly rowsPerSecond: number
+}
+
 export class Progress {
   rows = 0
   bytes = 0
@@ -54,10 +61,16 @@ export class Progress {
     this.#output.write(CLEAR_LINE)
   }
 
+  figures(): ProgressFigures {
+    const seconds = this.#seconds()
+    const { rows, bytes } = this
+    return { rows, bytes, seconds, rowsPerSecond: rows / seconds }
+  }
+
   finish(remarks: readonly string[] = []): void {
     this.stop()
-    const seconds = this.#seconds()
-    const rate = `${formatNumber(this.rows / seconds)} rows/s`
+    const { seconds, rowsPerSecond } = this.figures()
+    const rate = `${formatNumber(rowsPerSecond)} rows/s`
     const main = `${this.#verb} ${formatCount(this.rows, 'row')} (${formatBytes(this.bytes)})`
     const summary = [`${main} in ${formatSeconds(seconds)}, ${rate}`, ...remarks].join('; ')
     this.#output.write(`${summary}\n`)

@@ -1,14 +1,15 @@
 /**
  * A row of data as one line of text.
  *
- *   tsv     key TAB value, both escaped as escapes.ts tells
- *   jsonl   {"key": "…", "value": "…"}, or keyBase64 / valueBase64 for what is not UTF-8
+ *   tsv     key TAB value, both escaped as escapes.ts tells, or in hexadecimal or base64
+ *   jsonl   {"key": "…", "value": "…"}, or keyBase64 / valueBase64 for what is not UTF-8,
+ *           or keyHex / valueHex; the names tell, so one reads back whatever was asked for
  */
 import { isUtf8 } from 'node:buffer'
 import { KEY_BYTES_MAX } from '../../base/limits.ts'
 import { VALUE_BYTES_MAX } from '../../client/input.ts'
-import { jsonRow, LONE_SURROGATE } from './encoding.ts'
-import { escapeField, unescapeField } from './escapes.ts'
+import { type Encoding, encodeField, jsonRow, LONE_SURROGATE, tryDecode } from './encoding.ts'
+import { unescapeField } from './escapes.ts'
 
 export type RowFormat = 'tsv' | 'jsonl'
 
@@ -23,16 +24,21 @@ export type ParseResult = ParsedRow | { readonly problem: string } | undefined
 const TAB = 0x09
 
 /** undefined for a blank line. */
-export function parseRow(line: Buffer, format: RowFormat): ParseResult {
+export function parseRow(line: Buffer, format: RowFormat, encoding: Encoding): ParseResult {
   if (isBlank(line)) return undefined
-  const row = format === 'tsv' ? parseTsv(line) : parseJson(line)
+  const row = format === 'tsv' ? parseTsv(line, encoding) : parseJson(line)
   return 'problem' in row ? row : (checkSizes(row) ?? row)
 }
 
-export function formatRow(key: Buffer, value: Buffer, format: RowFormat): string {
+export function formatRow(
+  key: Buffer,
+  value: Buffer,
+  format: RowFormat,
+  encoding: Encoding,
+): string {
   return format === 'tsv'
-    ? `${escapeField(key)}\t${escapeField(value)}\n`
-    : `${jsonRow(key, value, 'utf8')}\n`
+    ? `${encodeField(key, encoding)}\t${encodeField(value, encoding)}\n`
+    : `${jsonRow(key, value, encoding)}\n`
 }
 
 function isBlank(line: Buffer): boolean {
@@ -55,18 +61,21 @@ function checkSizes({ key, value }: ParsedRow): { problem: string } | undefined 
   return undefined
 }
 
-function parseTsv(line: Buffer): ParsedRow | { problem: string } {
+function parseTsv(line: Buffer, encoding: Encoding): ParsedRow | { problem: string } {
   const tab = line.indexOf(TAB)
   if (tab < 0) return problem('there is no TAB between key and value')
   if (line.indexOf(TAB, tab + 1) >= 0) {
     return problem('there is more than one TAB: inside a key or value it is written \\t')
   }
-  const key = unescapeField(line.subarray(0, tab))
-  const value = unescapeField(line.subarray(tab + 1))
-  if (key === undefined || value === undefined) {
-    return problem('a backslash begins no known escape (\\t \\n \\r \\\\ \\xNN)')
-  }
-  return { key, value }
+  const key = tsvField(line.subarray(0, tab), encoding)
+  const value = tsvField(line.subarray(tab + 1), encoding)
+  if (key !== undefined && value !== undefined) return { key, value }
+  if (encoding !== 'utf8') return problem(`the ${key ? 'value' : 'key'} is not ${encoding}`)
+  return problem('a backslash begins no known escape (\\t \\n \\r \\\\ \\xNN)')
+}
+
+function tsvField(field: Buffer, encoding: Encoding): Buffer | undefined {
+  return encoding === 'utf8' ? unescapeField(field) : tryDecode(field.toString('latin1'), encoding)
 }
 
 function parseJson(line: Buffer): ParsedRow | { problem: string } {
@@ -84,19 +93,19 @@ function parseJson(line: Buffer): ParsedRow | { problem: string } {
   return typeof value === 'string' ? problem(value) : { key, value }
 }
 
+const FIELD_ENCODINGS = { '': 'utf8', Hex: 'hex', Base64: 'base64' } as const
+
 /** The bytes, or what is wrong with the field. */
 function jsonField(row: Record<string, unknown>, name: string): Buffer | string {
-  const text = row[name]
-  const base64 = row[`${name}Base64`]
-  if ((text === undefined) === (base64 === undefined)) {
-    return `the object needs either "${name}" or "${name}Base64"`
+  const found = Object.entries(FIELD_ENCODINGS).filter(
+    ([suffix]) => row[`${name}${suffix}`] !== undefined,
+  )
+  const [suffix, encoding] = found[0] ?? []
+  if (suffix === undefined || encoding === undefined || found.length > 1) {
+    return `the object needs either "${name}" or "${name}Base64" or "${name}Hex"`
   }
-  if (text !== undefined) {
-    if (typeof text !== 'string') return `"${name}" is no string`
-    return LONE_SURROGATE.test(text) ? `"${name}" is no valid Unicode` : Buffer.from(text, 'utf8')
-  }
-  if (typeof base64 !== 'string') return `"${name}Base64" is no string`
-  const bytes = Buffer.from(base64, 'base64')
-  const same = bytes.toString('base64').replace(/=+$/, '') === base64.replace(/=+$/, '')
-  return same ? bytes : `"${name}Base64" is not base64`
+  const text = row[`${name}${suffix}`]
+  if (typeof text !== 'string') return `"${name}${suffix}" is no string`
+  if (encoding === 'utf8' && LONE_SURROGATE.test(text)) return `"${name}" is no valid Unicode`
+  return tryDecode(text, encoding) ?? `"${name}${suffix}" is not ${encoding}`
 }

@@ -5,6 +5,7 @@ import type { RegionInfo } from '../../pd/port.ts'
 import { type CliIo, processIo } from '../cli/cli-io.ts'
 import { decodeText, type EncodingOptions, encodingOf } from '../cli/encoding.ts'
 import { parsePositive } from '../cli/options.ts'
+import { runCommand, withPd } from '../cli/run.ts'
 import { type CtlOptions, ctlCommand, runAdmin, runBoth, runPd } from './ctl-command.ts'
 import { registerConfig } from './ctl-config.ts'
 import { printHealth } from './ctl-health.ts'
@@ -64,9 +65,11 @@ function registerRegion(region: Command, io: CliIo): void {
     .addOption(new Option('--hex', 'the key is hexadecimal').conflicts('base64'))
     .option('--base64', 'the key is base64')
     .action((text: string, options: CtlOptions & EncodingOptions) =>
-      runPd(io, options, async (pd) => {
+      runCommand(io, async () => {
         const key = decodeText(text, encodingOf(options))
-        await printRegion(io, pd, mustFind(await pd.getRegion(key), `key ${text}`), options)
+        await withPd(io, options, async (pd) => {
+          await printRegion(io, pd, mustFind(await pd.getRegion(key), `key ${text}`), options)
+        })
       }),
     )
 }

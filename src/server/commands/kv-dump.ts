@@ -1,13 +1,17 @@
 /** `polyraft kv dump`: rows of the cluster as text, no faster than the reader takes them. */
 import type { KvClient, ScanOptions } from '../../client/kv-client.ts'
 import type { CliIo } from '../cli/cli-io.ts'
-import { Output } from '../cli/output.ts'
+import type { Encoding } from '../cli/encoding.ts'
+import { Output, print } from '../cli/output.ts'
 import { OutputFile } from '../cli/output-file.ts'
 import { Progress } from '../cli/progress.ts'
 import { formatRow, type RowFormat } from '../cli/row-format.ts'
 
 export interface DumpOptions {
   readonly format: RowFormat
+  readonly encoding: Encoding
+  /** Also the summary; it goes to stdout where no rows go. */
+  readonly json: boolean
   /** undefined = stdout. */
   readonly file: string | undefined
   readonly scan: ScanOptions
@@ -27,7 +31,11 @@ export async function dumpRows(io: CliIo, kv: KvClient, options: DumpOptions): P
   } finally {
     progress.stop()
   }
-  progress.finish()
+  if (!options.json) progress.finish()
+  else {
+    const stream = options.file === undefined ? io.stderr : io.stdout
+    await print(stream, `${JSON.stringify(progress.figures())}\n`)
+  }
 }
 
 async function writeFile(
@@ -57,7 +65,7 @@ async function writeRows(
   for await (const rows of kv.scan(options.scan).pages()) {
     let text = ''
     for (const [key, value] of rows) {
-      text += formatRow(key, value, options.format)
+      text += formatRow(key, value, options.format, options.encoding)
       progress.bytes += key.length + value.length
     }
     progress.rows += rows.length

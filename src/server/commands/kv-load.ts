@@ -10,7 +10,9 @@ import { errorMessage, PolyraftError, systemErrorCode } from '../../base/errors.
 import { ENTRY_BYTES_MAX, KEY_BYTES_MAX, MIB } from '../../base/limits.ts'
 import type { KvClient } from '../../client/kv-client.ts'
 import type { CliIo } from '../cli/cli-io.ts'
+import type { Encoding } from '../cli/encoding.ts'
 import { LineSplitter } from '../cli/line-splitter.ts'
+import { print } from '../cli/output.ts'
 import { formatCount, Progress } from '../cli/progress.ts'
 import { parseRow, type RowFormat } from '../cli/row-format.ts'
 
@@ -22,6 +24,9 @@ const READ_BYTES = MIB
 
 export interface LoadOptions {
   readonly format: RowFormat
+  readonly encoding: Encoding
+  /** The summary as a JSON object on stdout. */
+  readonly json: boolean
   readonly onError: 'stop' | 'skip'
   readonly concurrency: number
   readonly cf: string
@@ -42,7 +47,11 @@ export async function loadFile(
     progress.stop()
     stream.destroy()
   }
-  progress.finish(loader.remarks())
+  if (!options.json) progress.finish(loader.remarks())
+  else {
+    const summary = { ...progress.figures(), ...loader.skipped }
+    await print(io.stdout, `${JSON.stringify(summary)}\n`)
+  }
 }
 
 async function openInput(
@@ -103,6 +112,10 @@ class Loader {
     }
   }
 
+  get skipped(): { skipped: number; firstSkipped: string | null } {
+    return { skipped: this.#skipped, firstSkipped: this.#firstSkipped || null }
+  }
+
   remarks(): string[] {
     if (this.#skipped === 0) return []
     const lines = formatCount(this.#skipped, 'malformed line')
@@ -124,7 +137,7 @@ class Loader {
   /** What is wrong with the line, if anything. */
   #takeRow(line: Buffer | null): string | undefined {
     if (line === null) return `the line is longer than ${LINE_BYTES_MAX} bytes`
-    const row = parseRow(line, this.#options.format)
+    const row = parseRow(line, this.#options.format, this.#options.encoding)
     if (row === undefined) return undefined
     if ('problem' in row) return row.problem
     this.#batch.push([row.key, row.value])

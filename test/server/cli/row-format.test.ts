@@ -43,21 +43,28 @@ describe('escapes', () => {
   })
 })
 
-describe.each(['tsv', 'jsonl'] as const)('rows as %s', (format) => {
+const FORMATS = ['tsv', 'jsonl'] as const
+const ENCODINGS = ['utf8', 'hex', 'base64'] as const
+
+describe.each(
+  FORMATS.flatMap((format) => ENCODINGS.map((encoding) => [format, encoding] as const)),
+)('rows as %s, %s', (format, encoding) => {
   test('any row comes back', () => {
     fc.assert(
       fc.property(bytes, bytes, (key, value) => {
         fc.pre(key.length > 0)
-        const line = formatRow(key, value, format)
+        const line = formatRow(key, value, format, encoding)
         expect(line.indexOf('\n')).toBe(line.length - 1)
-        expect(parseRow(Buffer.from(line.slice(0, -1)), format)).toEqual({ key, value })
+        expect(parseRow(Buffer.from(line.slice(0, -1)), format, encoding)).toEqual({ key, value })
       }),
-      { numRuns: 1000 },
+      { numRuns: 500 },
     )
   })
 
   test('blank lines are no rows', () => {
-    for (const line of ['', '  ', '\r']) expect(parseRow(Buffer.from(line), format)).toBeUndefined()
+    for (const line of ['', '  ', '\r']) {
+      expect(parseRow(Buffer.from(line), format, encoding)).toBeUndefined()
+    }
   })
 })
 
@@ -74,9 +81,28 @@ test.each([
   ['jsonl', '{"key":"a","keyBase64":"YQ==","value":"v"}', /either/],
   ['jsonl', '{"key":1,"value":"v"}', /no string/],
   ['jsonl', '{"keyBase64":"%%","value":"v"}', /base64/],
+  ['jsonl', '{"keyHex":"6","value":"v"}', /"keyHex" is not hex/],
   ['jsonl', '{"key":"\\ud800","value":"v"}', /Unicode/],
 ] as const)('malformed %s: %j', (format, line, problem) => {
-  expect(parseRow(Buffer.from(line), format)).toEqual({ problem: expect.stringMatching(problem) })
+  expect(parseRow(Buffer.from(line), format, 'utf8')).toEqual({
+    problem: expect.stringMatching(problem),
+  })
+})
+
+test.each([
+  ['hex', '6b\t0', /value is not hex/],
+  ['hex', '6\t00', /key is not hex/],
+  ['base64', 'aw==\t%', /value is not base64/],
+] as const)('malformed columns as %s: %j', (encoding, line, problem) => {
+  expect(parseRow(Buffer.from(line), 'tsv', encoding)).toEqual({
+    problem: expect.stringMatching(problem),
+  })
+})
+
+test('the names in a JSON object tell how it is encoded, whatever was asked for', () => {
+  const line = Buffer.from('{"keyHex":"6b","valueBase64":"dg=="}')
+  const row = { key: Buffer.from('k'), value: Buffer.from('v') }
+  for (const encoding of ENCODINGS) expect(parseRow(line, 'jsonl', encoding)).toEqual(row)
 })
 
 function split(chunks: readonly Buffer[], lineBytesMax: number): (string | null)[] {

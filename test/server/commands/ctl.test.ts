@@ -133,6 +133,12 @@ describe('region', () => {
     expect(region.replicas).toHaveLength(3)
   })
 
+  test('by-key, of what is no key', async () => {
+    io.openPd = () => Promise.reject(new Error('not to be asked'))
+    await run('region', 'by-key', 'zz', '--hex')
+    expect([io.exitCode, io.stderr.lines]).toEqual([2, ['polyraft: "zz" is not hex']])
+  })
+
   test('one that is not there', async () => {
     await run('region', 'show', '9999')
     expect(io.stderr.lines).toEqual([expect.stringMatching(/no region for id 9999/)])

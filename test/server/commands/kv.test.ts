@@ -61,14 +61,50 @@ describe('single rows', () => {
     expect((await run('get', '--json', 'k')).stdout.text).toBe('{"key":"k","valueBase64":"Yf8="}\n')
   })
 
+  test('what was done, in JSON', async () => {
+    expect((await run('put', '--json', 'k', 'v')).stdout.text).toBe('{"key":"k","ok":true}\n')
+    expect((await run('delete', '--json', '--hex', '6b', 'ff')).stdout.lines).toEqual([
+      '{"keyHex":"6b","ok":true}',
+      '{"keyHex":"ff","ok":true}',
+    ])
+    const io = new FakeIo(cluster)
+    const previous = Buffer.from([0xff])
+    const { openKv } = io
+    io.openKv = async (...args) =>
+      Object.assign(await openKv(...args), {
+        compareAndSwap: async () => ({ swapped: false, previous }),
+        ttl: async () => 60,
+      })
+    await io.run(registerKv, ['kv', 'cas', '--json', 'k', 'v'])
+    await io.run(registerKv, ['kv', 'ttl', '--json', 'k'])
+    expect(io.stdout.lines).toEqual([
+      '{"key":"k","swapped":false,"previousBase64":"/w=="}',
+      '{"key":"k","ttlSeconds":60}',
+    ])
+  })
+
   test('what is no hex or base64 is said so', async () => {
     await fails(run('get', '--hex', 'abc'), /not hex/, 2)
     await fails(run('get', '--base64', '%%'), /not base64/, 2)
   })
 
+  test.each([
+    [['get', ''], /at least one byte/],
+    [['put', '', 'v'], /at least one byte/],
+    [['delete', 'k', ''], /at least one byte/],
+    [['cas', '', 'v'], /at least one byte/],
+    [['ttl', 'k'.repeat(9000)], /9000 bytes/],
+    [['get', '--cf', 'nope', 'k'], /column family/],
+    [['load', '--cf', 'nope', 'k'], /column family/],
+    [['dump', '--start', 'z', '--end', 'a'], /start/],
+    [['cas', 'k', 'v', '--hex', '--expected', 'z'], /not hex/],
+  ])('wrong usage, found without a cluster: %j', async (args, message) => {
+    const io = new FakeIo(cluster)
+    io.openKv = () => Promise.reject(new Error('not to be asked'))
+    await fails(io.run(registerKv, ['kv', ...args]), message, 2)
+  })
+
   test('operating errors are one line and exit 1', async () => {
-    await fails(run('get', ''), /at least one byte/)
-    await fails(run('get', '--cf', 'nope', 'k'), /column family/)
     await fails(run('cas', 'k', 'v'), /not supported/)
     await fails(run('ttl', 'k'), /not supported/)
     cluster.pdMode = 'fail'
@@ -116,7 +152,7 @@ describe('scan', () => {
   })
 
   test('a range the wrong way round', async () => {
-    await fails(run('scan', '--start', 'z', '--end', 'a'), /start/)
+    await fails(run('scan', '--start', 'z', '--end', 'a'), /start/, 2)
   })
 })
 
@@ -131,6 +167,21 @@ describe('load', () => {
       [hex('c'), Buffer.alloc(0)],
       [hex('d'), Buffer.from([0xff])],
     ])
+  })
+
+  test('--json: the summary is an object', async () => {
+    const io = await run('load', await file('a\t1\nnonsense\n'), '--json', '--on-error', 'skip')
+    expect(io.stderr.text).toBe('')
+    expect(JSON.parse(io.stdout.text)).toEqual({
+      rows: 1,
+      bytes: 13,
+      seconds: expect.any(Number),
+      rowsPerSecond: expect.any(Number),
+      skipped: 1,
+      firstSkipped: expect.stringMatching(/^line 2: .*no TAB/),
+    })
+    const good = await run('load', await file('a\t1\n'), '--json')
+    expect(JSON.parse(good.stdout.text)).toMatchObject({ skipped: 0, firstSkipped: null })
   })
 
   test('stdin', async () => {
@@ -188,7 +239,14 @@ describe('load', () => {
 })
 
 describe('dump', () => {
-  test.each(['tsv', 'jsonl'])('load of a dump as %s gives the same rows', async (format) => {
+  test.each([
+    [['--format', 'tsv']],
+    [['--format', 'jsonl']],
+    [['--format', 'tsv', '--hex']],
+    [['--format', 'jsonl', '--hex']],
+    [['--format', 'tsv', '--base64']],
+    [['--format', 'jsonl', '--base64']],
+  ])('load of a dump gives the same rows: %j', async (flags) => {
     const bytes = (minLength: number) => fc.uint8Array({ minLength, maxLength: 12 })
     await fc.assert(
       fc.asyncProperty(fc.array(fc.tuple(bytes(1), bytes(0)), { maxLength: 50 }), async (rows) => {
@@ -196,14 +254,34 @@ describe('dump', () => {
         for (const [key, value] of rows) cluster.data.set(hex(key), Buffer.from(value))
         const before = new Map([...cluster.data].sort())
         const path = join(directory, 'dump')
-        const dumped = await run('dump', '--format', format, '-o', path)
+        const dumped = await run('dump', ...flags, '-o', path)
         expect(dumped.stderr.text).toMatch(/^dumped /)
         cluster.data.clear()
-        await run('load', path, '--format', format)
+        await run('load', path, ...flags)
         expect(new Map([...cluster.data].sort())).toEqual(before)
       }),
-      { numRuns: 25 },
+      { numRuns: 10 },
     )
+  })
+
+  test('--hex is for bounds and columns', async () => {
+    for (const key of ['a', 'b']) cluster.data.set(hex(key), Buffer.from([0xff]))
+    const tsv = await run('dump', '--hex', '--start', '62')
+    expect(tsv.stdout.text).toBe('62\tff\n')
+    const json = await run('dump', '--hex', '--start', '62', '--format', 'jsonl')
+    expect(json.stdout.text).toBe('{"keyHex":"62","valueHex":"ff"}\n')
+  })
+
+  test('--json: rows as JSON lines, and a summary', async () => {
+    cluster.data.set(hex('a'), Buffer.from('1'))
+    const io = await run('dump', '--json')
+    expect(io.stdout.text).toBe('{"key":"a","value":"1"}\n')
+    expect(JSON.parse(io.stderr.text)).toMatchObject({ rows: 1, bytes: 2 })
+    const path = join(directory, 'dump')
+    const toFile = await run('dump', '--json', '-o', path)
+    expect(toFile.stderr.text).toBe('')
+    expect(JSON.parse(toFile.stdout.text)).toMatchObject({ rows: 1, bytes: 2 })
+    await fails(run('dump', '--json', '--format', 'tsv'), /--json writes jsonl, not tsv/, 2)
   })
 
   test('to stdout, with bounds', async () => {
