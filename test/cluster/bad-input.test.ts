@@ -97,7 +97,7 @@ describe('commands', () => {
       expect(stopped).toContain('1 row was loaded before')
       const skip = ['kv', 'load', path, '--on-error', 'skip', '--pd', cluster.pd]
       const { code, stderr } = await polyraft(skip)
-      expect(stderr).toContain('skipped 1 malformed line, the first: line 2: ')
+      expect(stderr).toContain('skipped 1 line, the first: line 2: ')
       expect(code).toBe(0)
     }
     await expectUnchanged()
@@ -105,7 +105,11 @@ describe('commands', () => {
 
   it('a value at the limit, which does not fit an entry with its key, is refused', async () => {
     const path = file('limit', `k\t${'x'.repeat(8 * MIB)}\n`)
-    expect(await refusal('kv', 'load', path, '--pd', cluster.pd)).toContain('RaftEntryTooLarge')
+    const load = ['kv', 'load', path, '--pd', cluster.pd]
+    expect(await refusal(...load)).toMatch(/line 1: .*RaftEntryTooLarge/)
+    const { code, stderr } = await polyraft([...load, '--on-error', 'skip'])
+    expect(stderr).toMatch(/skipped 1 line, the first: line 1: .*RaftEntryTooLarge/)
+    expect(code).toBe(0)
     await expectUnchanged()
   })
 })

@@ -6,7 +6,7 @@
 import { createReadStream } from 'node:fs'
 import { stat } from 'node:fs/promises'
 import type { Readable } from 'node:stream'
-import { errorMessage, PolyraftError, systemErrorCode } from '../../base/errors.ts'
+import { type ErrorCode, errorMessage, PolyraftError, systemErrorCode } from '../../base/errors.ts'
 import { ENTRY_BYTES_MAX, KEY_BYTES_MAX, MIB } from '../../base/limits.ts'
 import type { KvClient } from '../../client/kv-client.ts'
 import type { CliIo } from '../cli/cli-io.ts'
@@ -14,7 +14,7 @@ import type { Encoding } from '../cli/encoding.ts'
 import { LineSplitter } from '../cli/line-splitter.ts'
 import { print } from '../cli/output.ts'
 import { formatCount, Progress } from '../cli/progress.ts'
-import { parseRow, type RowFormat } from '../cli/row-format.ts'
+import { type ParsedRow, parseRow, type RowFormat } from '../cli/row-format.ts'
 
 const BATCH_ROWS = 2048
 const BATCH_BYTES = MIB
@@ -74,19 +74,32 @@ function unreadable(file: string, error: unknown): PolyraftError {
   return new PolyraftError('NotFound', `cannot read ${file}: ${why}`, { file }, { cause: error })
 }
 
+interface LoadRow extends ParsedRow {
+  /** Where it stands in the file, from 1. */
+  readonly line: number
+}
+
+/** Of a row, whatever else is written with it. */
+const ROW_REFUSALS: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
+  'RaftEntryTooLarge',
+  'KeyEmpty',
+  'KeyTooLarge',
+  'ValueTooLarge',
+])
+
 class Loader {
   #kv: KvClient
   #options: LoadOptions
   #progress: Progress
   #splitter = new LineSplitter(LINE_BYTES_MAX)
-  #batch: (readonly [Buffer, Buffer])[] = []
+  #batch: LoadRow[] = []
   #batchBytes = 0
   #inFlight = new Set<Promise<void>>()
   /** Keys of the batches under way. */
   #keys = new Set<string>()
   #error: Error | undefined = undefined
   #skipped = 0
-  #firstSkipped = ''
+  #firstSkipped: { readonly line: number; readonly problem: string } | undefined
 
   constructor(kv: KvClient, options: LoadOptions, progress: Progress) {
     this.#kv = kv
@@ -113,13 +126,15 @@ class Loader {
   }
 
   get skipped(): { skipped: number; firstSkipped: string | null } {
-    return { skipped: this.#skipped, firstSkipped: this.#firstSkipped || null }
+    const first = this.#firstSkipped
+    return { skipped: this.#skipped, firstSkipped: first === undefined ? null : placed(first) }
   }
 
   remarks(): string[] {
-    if (this.#skipped === 0) return []
-    const lines = formatCount(this.#skipped, 'malformed line')
-    return [`skipped ${lines}, the first: ${this.#firstSkipped}`]
+    const { skipped, firstSkipped } = this.skipped
+    return skipped === 0
+      ? []
+      : [`skipped ${formatCount(skipped, 'line')}, the first: ${firstSkipped}`]
   }
 
   async #takeLines(): Promise<void> {
@@ -140,20 +155,26 @@ class Loader {
     const row = parseRow(line, this.#options.format, this.#options.encoding)
     if (row === undefined) return undefined
     if ('problem' in row) return row.problem
-    this.#batch.push([row.key, row.value])
+    this.#batch.push({ ...row, line: this.#splitter.number })
     this.#batchBytes += row.key.length + row.value.length
     return undefined
   }
 
   async #onMalformed(problem: string): Promise<void> {
-    const where = `line ${this.#splitter.number}: ${problem}`
+    const found = { line: this.#splitter.number, problem }
     if (this.#options.onError === 'stop') {
       // What came before the bad line is good: it is loaded before the command stops.
       await this.#startBatch()
       await this.#drain()
-      throw new PolyraftError('InvalidArgument', where)
+      throw new PolyraftError('InvalidArgument', placed(found))
     }
-    if (this.#skipped === 0) this.#firstSkipped = where
+    this.#skip(found)
+  }
+
+  /** The first by its place in the file: batches end in any order. */
+  #skip(found: { readonly line: number; readonly problem: string }): void {
+    const first = this.#firstSkipped
+    if (first === undefined || found.line < first.line) this.#firstSkipped = found
     this.#skipped++
   }
 
@@ -163,7 +184,7 @@ class Loader {
     this.#batch = []
     this.#batchBytes = 0
     while (this.#inFlight.size >= this.#options.concurrency) await Promise.race(this.#inFlight)
-    const keys = rows.map(([key]) => key.toString('latin1'))
+    const keys = rows.map(({ key }) => key.toString('latin1'))
     if (keys.some((key) => this.#keys.has(key))) await Promise.all(this.#inFlight)
     if (this.#error !== undefined) return this.#drain()
     for (const key of keys) this.#keys.add(key)
@@ -174,14 +195,35 @@ class Loader {
   }
 
   /** Never rejects: the first failure is kept for `#drain`. */
-  async #write(rows: readonly (readonly [Buffer, Buffer])[], keys: string[]): Promise<void> {
+  async #write(rows: readonly LoadRow[], keys: string[]): Promise<void> {
     try {
-      await this.#kv.batchPut(rows, { cf: this.#options.cf })
-      this.#progress.rows += rows.length
+      await this.#put(rows)
     } catch (error) {
       this.#error ??= error as Error
     }
     for (const key of keys) this.#keys.delete(key)
+  }
+
+  /** What is refused for a row is halved, until it is that row alone. */
+  async #put(rows: readonly LoadRow[]): Promise<void> {
+    try {
+      const pairs = rows.map(({ key, value }) => [key, value] as const)
+      await this.#kv.batchPut(pairs, { cf: this.#options.cf })
+      this.#progress.rows += rows.length
+    } catch (error) {
+      if (!(error instanceof PolyraftError) || !ROW_REFUSALS.has(error.code)) throw error
+      if (rows.length > 1) {
+        const half = rows.length >> 1
+        await this.#put(rows.slice(0, half))
+        await this.#put(rows.slice(half))
+      } else this.#onRefused(rows[0]!, error)
+    }
+  }
+
+  #onRefused({ line }: LoadRow, error: PolyraftError): void {
+    const found = { line, problem: error.message }
+    if (this.#options.onError === 'skip') this.#skip(found)
+    else throw new PolyraftError(error.code, placed(found), error.data, { cause: error })
   }
 
   async #drain(): Promise<void> {
@@ -200,4 +242,8 @@ class Loader {
       { cause: error },
     )
   }
+}
+
+function placed({ line, problem }: { readonly line: number; readonly problem: string }): string {
+  return `line ${line}: ${problem}`
 }

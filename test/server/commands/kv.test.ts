@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { Readable } from 'node:stream'
 import fc from 'fast-check'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { PolyraftError } from '../../../src/base/errors.ts'
 import { registerKv } from '../../../src/server/commands/kv.ts'
 import { FakeCluster, hex } from '../../client/fake-cluster.ts'
 import { FakeIo } from '../cli/fake-io.ts'
@@ -202,8 +203,41 @@ describe('load', () => {
     const path = await file('a\t1\nnonsense\nb\t2\n\tempty\n\nc\t3\nlast')
     const io = await run('load', path, '--on-error', 'skip')
     expect(io.exitCode).toBe(0)
-    expect(io.stderr.text).toMatch(/loaded 3 rows .*; skipped 3 malformed lines, .*line 2: /)
+    expect(io.stderr.text).toMatch(/loaded 3 rows .*; skipped 3 lines, .*line 2: /)
     expect(cluster.data.size).toBe(3)
+  })
+
+  describe('rows that the store refuses', () => {
+    /** Loads 100 rows, of which lines 8 and 51 are too large, into stores with small entries. */
+    async function loadLarge(...flags: string[]): Promise<FakeIo> {
+      const value = (i: number) => (i === 8 || i === 51 ? 'x'.repeat(200) : 'v')
+      const rows = Array.from({ length: 100 }, (_, i) => `k${i + 1}\t${value(i + 1)}\n`)
+      const io = new FakeIo(cluster)
+      const { openKv } = io
+      io.openKv = async (...args) => {
+        const kv = await openKv(...args)
+        const batchPut: typeof kv.batchPut = async (pairs, options) => {
+          const bytes = [...pairs].reduce((sum, [key, bytes]) => sum + key.length + bytes.length, 0)
+          if (bytes > 150)
+            throw new PolyraftError('RaftEntryTooLarge', `${bytes} bytes are too many`)
+          await kv.batchPut(pairs, options)
+        }
+        return Object.assign(Object.create(kv), { batchPut, close: () => kv.close() })
+      }
+      return io.run(registerKv, ['kv', 'load', await file(rows.join('')), ...flags])
+    }
+
+    test('are skipped and counted, and all others are written', async () => {
+      const io = await loadLarge('--on-error', 'skip')
+      expect(io.stderr.text).toMatch(/loaded 98 rows .*; skipped 2 lines, .*line 8: 202 bytes are/)
+      expect(io.exitCode).toBe(0)
+      expect(cluster.data.size).toBe(98)
+    })
+
+    test('stop it, with the line, after what came before', async () => {
+      await fails(loadLarge(), /line 8: 202 bytes are too many; 7 rows were loaded before/)
+      expect(cluster.data.size).toBe(7)
+    })
   })
 
   test('a malformed last line without a newline', async () => {
