@@ -7,6 +7,8 @@ import type { PdClient } from '../../pd/port.ts'
 
 export interface CliOutput extends Writable {
   readonly isTTY?: boolean
+  /** Of a terminal; it changes when its window does. */
+  readonly columns?: number
 }
 
 export interface CliIo {

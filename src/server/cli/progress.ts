@@ -2,7 +2,7 @@
  * How far a long job has come: a line that redraws itself while `live`, and a summary at the end in
  * any case.
  */
-import type { Writable } from 'node:stream'
+import type { CliOutput } from './cli-io.ts'
 
 const REDRAW_MS = 250
 const CLEAR_LINE = '\r\x1b[K'
@@ -17,20 +17,27 @@ export interface ProgressFigures {
 export class Progress {
   rows = 0
   bytes = 0
-  #output: Writable
+  #output: CliOutput
   #verb: string
   /** Of the whole job; undefined when that is not known. */
   #bytesTotal: number | undefined
   #startedMs = performance.now()
   #timer: NodeJS.Timeout | undefined
 
-  constructor(output: Writable, verb: string, bytesTotal: number | undefined, live: boolean) {
+  constructor(output: CliOutput, verb: string, bytesTotal: number | undefined, live: boolean) {
     this.#output = output
     this.#verb = verb
     this.#bytesTotal = bytesTotal
     if (live) {
-      this.#timer = setInterval(() => output.write(`\r${this.#line()}\x1b[K`), REDRAW_MS)
+      this.#timer = setInterval(() => output.write(`\r${this.#fitting()}\x1b[K`), REDRAW_MS)
     }
+  }
+
+  /** A line that wraps cannot be redrawn, and one that ends in the last column may wrap. */
+  #fitting(): string {
+    // 0 is what a terminal says that does not know.
+    const { columns = 0 } = this.#output
+    return columns === 0 ? this.#line() : this.#line().slice(0, columns - 1)
   }
 
   #line(): string {

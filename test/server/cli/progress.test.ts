@@ -36,6 +36,17 @@ test('a live line tells rows, rate, bytes, share and time left', async () => {
   )
 })
 
+test('the live line keeps to the width of the terminal, which may change', async () => {
+  const sink = Object.assign(new Sink(true), { columns: 20 })
+  const progress = new Progress(sink, 'loaded', undefined, true)
+  progress.rows = 50_000
+  vi.advanceTimersByTime(250)
+  sink.columns = 8
+  vi.advanceTimersByTime(250)
+  progress.stop()
+  expect(await textOf(sink)).toBe('\r50,000 rows  200,00\x1b[K\r50,000 \x1b[K\r\x1b[K')
+})
+
 test('elsewhere there is only the summary', async () => {
   const sink = new Sink()
   const progress = new Progress(sink, 'dumped', undefined, false)
