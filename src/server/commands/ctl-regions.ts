@@ -186,11 +186,18 @@ function regionObject(info: RegionInfo): Record<string, unknown> {
     startKeyHex: region.startKey.toString('hex'),
     endKeyHex: region.endKey.toString('hex'),
     epoch: region.epoch,
-    leader: info.leader ?? null,
-    peers: region.peers.map((peer) => ({ ...peer, role: ROLE_NAMES[peer.role] })),
-    downPeers: info.downPeers,
-    pendingPeers: info.pendingPeers,
+    leader: info.leader === undefined ? null : peerObject(info.leader),
+    peers: region.peers.map(peerObject),
+    downPeers: info.downPeers.map(({ peer, downSeconds }) => ({
+      peer: peerObject(peer),
+      downSeconds,
+    })),
+    pendingPeers: info.pendingPeers.map(peerObject),
   }
+}
+
+function peerObject(peer: Peer): Record<string, unknown> {
+  return { ...peer, role: ROLE_NAMES[peer.role] }
 }
 
 function toJson(value: unknown): string {

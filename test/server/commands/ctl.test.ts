@@ -89,6 +89,27 @@ describe('region', () => {
     expect(JSON.parse(io.stdout.text)).toMatchObject([{ id: 100, endKeyHex: '6d00' }])
   })
 
+  test('list: the role of a peer is the same word everywhere in JSON', async () => {
+    const [first, second] = cluster.infos()
+    const [a, b, c] = first!.region.peers
+    const downPeers = [{ peer: b!, downSeconds: 5 }]
+    cluster.pdFrozen = [
+      { ...first!, downPeers, pendingPeers: [c!] },
+      { ...second!, leader: undefined },
+    ]
+    await run('region', 'list', '-w', 'json')
+    const voter = (peer: typeof a) => ({ ...peer, role: 'voter' })
+    expect(JSON.parse(io.stdout.text)).toMatchObject([
+      {
+        leader: voter(a),
+        peers: [voter(a), voter(b), voter(c)],
+        downPeers: [{ peer: voter(b), downSeconds: 5 }],
+        pendingPeers: [voter(c)],
+      },
+      { leader: null },
+    ])
+  })
+
   test('show: what each replica says, and the progress its leader sees', async () => {
     io.pages.set('http://status-1:20180/region/100', {
       role: 'leader',
