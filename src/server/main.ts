@@ -6,7 +6,6 @@
 import { Command, CommanderError } from 'commander'
 import { keepPoolAwake } from '../env/pool-waker.ts'
 import { mustBeText } from './cli/arguments.ts'
-import { UsageError } from './cli/usage-error.ts'
 import { register as registerBench } from './commands/bench.ts'
 import { registerCtl } from './commands/ctl.ts'
 import { registerKv } from './commands/kv.ts'
@@ -50,5 +49,5 @@ try {
 function exitCodeOf(error: unknown): number {
   if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : WRONG_USAGE
   reportError(error)
-  return error instanceof WrongUsage || error instanceof UsageError ? WRONG_USAGE : FAILED
+  return error instanceof WrongUsage ? WRONG_USAGE : FAILED
 }

@@ -1,8 +1,12 @@
 import { type ErrorCode, PolyraftError } from '../base/errors.ts'
 
-/** Flags that cannot be meant as they are, each of which may be right: exit code 2. */
+/** What the user typed cannot be meant: exit code 2, before anything is done. */
 export class WrongUsage extends PolyraftError {
-  constructor(message: string, code: ErrorCode = 'InvalidArgument') {
-    super(code, message)
+  constructor(
+    message: string,
+    code: ErrorCode = 'InvalidArgument',
+    options?: { readonly cause?: unknown },
+  ) {
+    super(code, message, {}, options)
   }
 }

@@ -4,7 +4,7 @@
  */
 import { isUtf8 } from 'node:buffer'
 import { readFileSync } from 'node:fs'
-import { UsageError } from './usage-error.ts'
+import { WrongUsage } from '../wrong-usage.ts'
 
 const REPLACEMENT = '\ufffd'
 const ADVICE = 'give keys and values as --hex or --base64'
@@ -12,19 +12,19 @@ const ADVICE = 'give keys and values as --hex or --base64'
 /** Of the whole process, NUL after each; undefined where the system does not tell. */
 type ReadCommandLine = () => Buffer | undefined
 
-/** Throws UsageError for arguments that are not what was typed. */
+/** Throws WrongUsage for arguments that are not what was typed. */
 export function mustBeText(args: readonly string[], read: ReadCommandLine = ofThisProcess): void {
   if (!args.some((arg) => arg.includes(REPLACEMENT))) return
   const raw = rawArguments(args, read())
   args.forEach((arg, i) => {
     if (!arg.includes(REPLACEMENT)) return
     if (raw === undefined) {
-      throw new UsageError(
+      throw new WrongUsage(
         `argument ${i + 1} has U+FFFD, which also stands for bytes that are not UTF-8: ${ADVICE}`,
       )
     }
     if (!isUtf8(raw[i]!)) {
-      throw new UsageError(`argument ${i + 1} has bytes that are not UTF-8: ${ADVICE}`)
+      throw new WrongUsage(`argument ${i + 1} has bytes that are not UTF-8: ${ADVICE}`)
     }
   })
 }

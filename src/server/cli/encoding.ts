@@ -1,7 +1,7 @@
 /** Keys and values between the shell and bytes: UTF-8, hexadecimal or base64. */
 import { isUtf8 } from 'node:buffer'
+import { WrongUsage } from '../wrong-usage.ts'
 import { escapeField } from './escapes.ts'
-import { UsageError } from './usage-error.ts'
 
 export type Encoding = 'utf8' | 'hex' | 'base64'
 
@@ -20,10 +20,10 @@ export const LONE_SURROGATE = /\p{Surrogate}/u
 
 export function decodeText(text: string, encoding: Encoding): Buffer {
   if (encoding === 'utf8' && LONE_SURROGATE.test(text)) {
-    throw new UsageError(`${JSON.stringify(text)} is no valid Unicode: use --hex or --base64`)
+    throw new WrongUsage(`${JSON.stringify(text)} is no valid Unicode: use --hex or --base64`)
   }
   const bytes = tryDecode(text, encoding)
-  if (bytes === undefined) throw new UsageError(`${JSON.stringify(text)} is not ${encoding}`)
+  if (bytes === undefined) throw new WrongUsage(`${JSON.stringify(text)} is not ${encoding}`)
   return bytes
 }
 

@@ -4,8 +4,8 @@ import type { KvClient } from '../../client/kv-client.ts'
 import type { PdAdmin } from '../../pd/admin-port.ts'
 import type { PdClient } from '../../pd/port.ts'
 import { describeError } from '../report.ts'
+import { WrongUsage } from '../wrong-usage.ts'
 import type { CliIo } from './cli-io.ts'
-import { UsageError } from './usage-error.ts'
 
 export const EXIT_FAILED = 1
 const EXIT_WRONG_USAGE = 2
@@ -23,7 +23,7 @@ export async function runCommand(io: CliIo, command: () => Promise<void>): Promi
     // The reader of our output went away, as `head` does: nobody is left to be told.
     if (systemErrorCode(error) === 'EPIPE') return
     io.stderr.write(`${describeError(error)}\n`)
-    io.setExitCode(error instanceof UsageError ? EXIT_WRONG_USAGE : EXIT_FAILED)
+    io.setExitCode(error instanceof WrongUsage ? EXIT_WRONG_USAGE : EXIT_FAILED)
   }
 }
 

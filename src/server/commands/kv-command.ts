@@ -7,7 +7,7 @@ import type { CliIo } from '../cli/cli-io.ts'
 import { decodeText, type Encoding, type EncodingOptions, encodingOf } from '../cli/encoding.ts'
 import { addConnectOptions, addEncodingOptions, parseCount } from '../cli/options.ts'
 import { type ConnectOptions, runCommand, withKv } from '../cli/run.ts'
-import { UsageError } from '../cli/usage-error.ts'
+import { WrongUsage } from '../wrong-usage.ts'
 
 export interface DataOptions extends ConnectOptions, EncodingOptions {
   readonly cf: string
@@ -69,6 +69,6 @@ function mustBeUsable(check: () => void): void {
     check()
   } catch (error) {
     if (!(error instanceof PolyraftError)) throw error
-    throw new UsageError(error.message, { cause: error })
+    throw new WrongUsage(error.message, 'InvalidArgument', { cause: error })
   }
 }

@@ -6,7 +6,7 @@ import { type Encoding, encodeField, jsonRow } from '../cli/encoding.ts'
 import { parsePositive } from '../cli/options.ts'
 import { Output } from '../cli/output.ts'
 import { formatRow, type RowFormat } from '../cli/row-format.ts'
-import { UsageError } from '../cli/usage-error.ts'
+import { WrongUsage } from '../wrong-usage.ts'
 import {
   addRange,
   type DataOptions,
@@ -122,6 +122,6 @@ function registerDump(kv: Command, io: CliIo): void {
 
 function dumpFormat(options: DumpCommandOptions): { format: RowFormat; json: boolean } {
   const json = options.json === true
-  if (json && options.format === 'tsv') throw new UsageError('--json writes jsonl, not tsv')
+  if (json && options.format === 'tsv') throw new WrongUsage('--json writes jsonl, not tsv')
   return { format: options.format ?? (json ? 'jsonl' : 'tsv'), json }
 }
