@@ -11,9 +11,10 @@
  *   applied all changes of its predecessors.
  * - The region moves before any message leaves that depends on its new membership.
  * - A leader neither removes nor demotes itself alone: it hands leadership over first.
+ * - Raft is in the joint state exactly when the region's roles say so: a restart has nothing but them.
  */
 import { assert } from '../../base/assert.ts'
-import { asBuffer } from '../../base/bytes.ts'
+import { asBuffer, EMPTY_BYTES } from '../../base/bytes.ts'
 import type { LogIndex } from '../../base/ids.ts'
 import {
   AdminKind,
@@ -23,7 +24,12 @@ import {
 } from '../../command/admin.ts'
 import { decodeConfChange } from '../../raft/conf-change-codec.ts'
 import { ConfChangeTransition, type ConfChangeV2, type Entry } from '../../raft/types.ts'
-import { changePeers, type PeerChange, removedPeers } from '../../region/change-peers.ts'
+import {
+  changePeers,
+  isJointRegion,
+  type PeerChange,
+  removedPeers,
+} from '../../region/change-peers.ts'
 import { PeerRole, peerById, type Region } from '../../region/region.ts'
 import { isHealthy } from '../health.ts'
 import { abandonSnapshots } from '../on-snapshot.ts'
@@ -48,7 +54,8 @@ export function proposeChangePeer(
   if (unready !== undefined) return unready
   const next = changePeers(region, changes)
   if (typeof next === 'string') return next
-  const refusal = refuseSelf(peer, next) ?? refuseQuorum(peer, next, nowMs)
+  const refusal =
+    refuseHiddenJoint(changes, next) ?? refuseSelf(peer, next) ?? refuseQuorum(peer, next, nowMs)
   if (refusal !== undefined) return refusal
   const { confVer } = region.epoch
   const outcome = raft.proposeConfChange({
@@ -67,6 +74,16 @@ function whyUnready({ isLeader, raft, install, appliedTerm, changes }: Peer): st
   if (appliedTerm !== raft.term) return 'it has applied nothing of its own term yet'
   if (raft.leadTransferee !== 0) return 'leadership is being handed over'
   return changes.length > 0 ? 'another change is under way' : undefined
+}
+
+/**
+ * Several changes take raft through the joint state, which only roles of voters show. After changes of
+ * learners alone nobody would know of it, and so nobody could leave it. TiKV refuses them as well.
+ */
+function refuseHiddenJoint(changes: readonly PeerChange[], next: Region): string | undefined {
+  return changes.length > 1 && !isJointRegion(next)
+    ? 'several changes of learners alone: order them one by one'
+    : undefined
 }
 
 function refuseSelf({ self }: Peer, next: Region): string | undefined {
@@ -129,12 +146,23 @@ function onChanged(peer: Peer, { index, change, command }: PendingChange): void 
   }
   const wasLeader = peer.isLeader
   peer.raft.applyConfChange(change)
+  leaveHiddenJoint(peer)
   // They tell of the earlier membership.
   abandonSnapshots(peer)
   peer.ports.metrics.peerChangesApplied++
   const fields = { region: peer.id, index, confVer: next.epoch.confVer, peers: show(next) }
   peer.ports.logger.info(fields, 'membership changed')
   if (wasLeader && peer.isLeader) reportRegion(peer)
+}
+
+/**
+ * Logs may hold several changes of learners alone, which were proposed once. Both halves of that joint
+ * state are the same voters, so each replica can leave it by itself, as a restart does.
+ */
+function leaveHiddenJoint({ raft, region }: Peer): void {
+  if (raft.confState.votersOutgoing.length === 0 || isJointRegion(region)) return
+  const { Auto } = ConfChangeTransition
+  raft.applyConfChange({ transition: Auto, changes: [], context: EMPTY_BYTES })
 }
 
 const ROLE_MARKS = ['', ' (learner)', ' (incoming)', ' (demoting)'] as const

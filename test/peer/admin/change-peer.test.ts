@@ -1,9 +1,13 @@
 import { describe, expect, it } from 'vitest'
+import { type Random, seededRandom } from '../../../src/base/clock.ts'
+import { AdminKind, encodeAdminCommand } from '../../../src/command/admin.ts'
 import { PeerTag } from '../../../src/peer/messages.ts'
 import type { PdOrder } from '../../../src/peer/on-order.ts'
+import { confStateOf } from '../../../src/peer/peer-storage.ts'
 import { RawKind } from '../../../src/protocol/raw.ts'
-import { EntryType, MessageType } from '../../../src/raft/types.ts'
-import { ChangeType, type PeerChange } from '../../../src/region/change-peers.ts'
+import { restoreMembership } from '../../../src/raft/confchange/restore.ts'
+import { ConfChangeTransition, EntryType, MessageType } from '../../../src/raft/types.ts'
+import { ChangeType, isJointRegion, type PeerChange } from '../../../src/region/change-peers.ts'
 import { PeerRole } from '../../../src/region/region.ts'
 import { PeerFixture, peerOn, regionOf } from '../fixture.ts'
 
@@ -161,6 +165,87 @@ describe('a change of peers', () => {
     fixture.commit()
     fixture.apply(fixture.applied.at(-1)!.index)
     expect(fixture.calls).toContain('cancelSnapshot')
+  })
+})
+
+/** What raft holds is what the region's roles say, which is all that a restart has. */
+function mustAgree({ peer: { raft, region } }: PeerFixture): void {
+  const shown = JSON.stringify(region.peers)
+  expect(raft.confState.votersOutgoing.length > 0, shown).toBe(isJointRegion(region))
+  expect(restoreMembership(raft.confState), shown).toEqual(restoreMembership(confStateOf(region)))
+}
+
+function othersAnswer(fixture: PeerFixture, answer: 'heartbeat' | 'append'): void {
+  const { raft, region } = fixture.peer
+  for (const { storeId } of region.peers) {
+    if (storeId === 1) continue
+    const { term, lastIndex: index } = raft
+    if (answer === 'append') {
+      fixture.receive(storeId, { type: MessageType.AppendResponse, term, index })
+    } else fixture.receive(storeId, { type: MessageType.HeartbeatResponse, term })
+  }
+}
+
+function randomChanges(random: Random): PeerChange[] {
+  const types = [ChangeType.AddVoter, ChangeType.Remove, ChangeType.AddLearner]
+  const stores = [1, 2, 3, 4, 5, 6]
+  return Array.from({ length: random.below(4) }, () => {
+    const [storeId] = stores.splice(random.below(stores.length), 1)
+    return change(types[random.below(types.length)]!, storeId!)
+  })
+}
+
+describe('several changes at once', () => {
+  it('are refused when they are of learners alone: the region would not show the joint state', () => {
+    const fixture = leader('1 2 3 4l')
+    order(fixture, [change(ChangeType.AddLearner, 5), change(ChangeType.AddLearner, 6)])
+    order(fixture, [change(ChangeType.Remove, 4), change(ChangeType.AddLearner, 5)])
+    expect(outcome(fixture)).toBe('0 taken, 2 refused')
+    order(fixture, [change(ChangeType.AddVoter, 4), change(ChangeType.AddLearner, 5)])
+    expect(outcome(fixture)).toBe('1 taken, 2 refused')
+  })
+
+  it('of learners alone, from an older log, leave raft where a restart would have it', () => {
+    const fixture = leader()
+    const changes = [change(ChangeType.AddLearner, 4), change(ChangeType.AddLearner, 5)]
+    const { peer } = fixture
+    const entry = {
+      transition: ConfChangeTransition.Explicit,
+      changes: changes.map(({ type, peerId: nodeId }) => ({ type, nodeId })),
+      context: encodeAdminCommand({ kind: AdminKind.ChangePeer, confVer: 5, changes }),
+    }
+    expect(peer.raft.proposeConfChange(entry)).toBe('ok')
+    fixture.round()
+    fixture.commit()
+    expect(fixture.applied.at(-1)!.index).toBe(peer.raft.commitIndex)
+    fixture.apply(peer.raft.commitIndex)
+    expect(peer.region).toEqual(regionOf('1 2 3 4l 5l', 7))
+    mustAgree(fixture)
+    order(fixture, [change(ChangeType.Remove, 4)])
+    expect(outcome(fixture)).toBe('1 taken, 0 refused')
+  })
+
+  it('and single ones: raft and region agree after each that is taken', () => {
+    const counts = { taken: 0, joint: 0 }
+    for (let seed = 1; seed <= 60; seed++) {
+      const random = seededRandom(seed)
+      const fixture = leader(['1', '1 2', '1 2 3', '1 2 3 4l', '1 2l 3l'][random.below(5)])
+      for (let i = 0; i < 40 && fixture.peer.isLeader; i++) {
+        othersAnswer(fixture, 'heartbeat')
+        const taken = fixture.metrics.ordersTaken
+        order(fixture, randomChanges(random))
+        if (fixture.metrics.ordersTaken === taken) continue
+        fixture.sync()
+        othersAnswer(fixture, 'append')
+        fixture.apply(fixture.applied.at(-1)!.index)
+        othersAnswer(fixture, 'append')
+        mustAgree(fixture)
+        counts.taken++
+        if (isJointRegion(fixture.peer.region)) counts.joint++
+      }
+    }
+    expect(counts.taken).toBeGreaterThan(300)
+    expect(counts.joint).toBeGreaterThan(100)
   })
 })
 
