@@ -1,9 +1,12 @@
 /** Time and chance as ports: production uses the machine's, the simulator its own. */
 
 export interface Clock {
-  /** Monotonic milliseconds with a fraction; only differences mean anything. Leases use this. */
+  /**
+   * Monotonic milliseconds with a fraction; only differences mean anything, and they lack what the
+   * machine was suspended for. Leases use this.
+   */
   monotonicMs(): number
-  /** Unix milliseconds; may jump. For people and timestamps only. */
+  /** Unix milliseconds; may jump. For people and timestamps, and to notice that the other stood still. */
   wallMs(): number
 }
 

@@ -10,14 +10,19 @@
  * - The bound only rises while one leadership lasts, and starts from nothing with each.
  * - A leader that told another to campaign at once is suspect for the rest of its leadership: that
  *   election does not wait for time-outs, and the order to campaign may arrive arbitrarily late.
+ * - What was sent before the monotonic clock stood still renews nothing, however late it is answered.
  */
+import type { Standstill } from './standstill.ts'
+
 export class Lease {
   readonly #leaseMs: number
+  readonly #standstill: Pick<Standstill, 'endedMs'>
   #boundMs = Number.NEGATIVE_INFINITY
   #suspect = false
 
-  constructor(leaseMs: number) {
+  constructor(leaseMs: number, standstill: Pick<Standstill, 'endedMs'>) {
     this.#leaseMs = leaseMs
+    this.#standstill = standstill
   }
 
   /** A quorum answered what was sent at `sentMs` (monotonic). */
@@ -28,7 +33,7 @@ export class Lease {
   }
 
   validAt(nowMs: number): boolean {
-    return nowMs < this.#boundMs
+    return nowMs < this.#boundMs && this.#boundMs > this.#standstill.endedMs + this.#leaseMs
   }
 
   /** Leadership is being given away. */

@@ -40,8 +40,13 @@ export class PeerHandler {
     this.#ports = ports
   }
 
+  // @hot bench: store
   begin(): void {
-    this.#nowMs = this.#ports.clock.monotonicMs()
+    const { clock, standstill, logger } = this.#ports
+    this.#nowMs = clock.monotonicMs()
+    const gainedMs = standstill.look(this.#nowMs, clock.wallMs())
+    if (gainedMs === 0) return
+    logger.info({ gainedMs }, 'the machine was suspended, or its clock set: leases begin anew')
   }
 
   // @hot bench: store

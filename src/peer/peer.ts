@@ -134,7 +134,7 @@ export class Peer implements Fsm<PeerMessage> {
     this.roster = new Roster(region)
     this.writes = new PendingWrites(config.raftEntryMaxSize)
     this.reads = new PendingReads(ports.random)
-    this.lease = new Lease(config.raftStoreMaxLeaderLeaseMs)
+    this.lease = new Lease(config.raftStoreMaxLeaderLeaseMs, ports.standstill)
     this.leaderHeardMs = ports.clock.monotonicMs()
     this.appliedIndex = applyState.appliedIndex
     this.appliedTerm = applyState.appliedTerm

@@ -11,6 +11,7 @@ import type { SnapshotState, Tombstone } from '../region/state.ts'
 import type { RaftEnvelope, Transport } from '../transport/port.ts'
 import type { PeerSignal } from './messages.ts'
 import type { PeerMetrics } from './metrics.ts'
+import type { Standstill } from './standstill.ts'
 
 /** The settings of src/store/config.ts that a peer acts on. */
 export interface PeerConfig {
@@ -99,6 +100,7 @@ export interface PeerPorts {
   readonly storeId: StoreId
   readonly config: PeerConfig
   readonly clock: Clock
+  readonly standstill: Standstill
   readonly random: Random
   readonly logger: Logger
   readonly log: RaftLog

@@ -13,6 +13,7 @@ import { type PeerSignal, PeerTag } from '../peer/messages.ts'
 import type { PeerMetrics } from '../peer/metrics.ts'
 import { PeerHandler } from '../peer/peer-handler.ts'
 import type { PeerPorts } from '../peer/ports.ts'
+import { Standstill } from '../peer/standstill.ts'
 import type { RawRequest } from '../protocol/raw.ts'
 import type { Transport } from '../transport/port.ts'
 import { ApplyPool } from './apply-pool.ts'
@@ -145,6 +146,7 @@ export class StoreParts {
       storeId,
       config,
       clock,
+      standstill: new Standstill(),
       random,
       logger,
       log: disk.log,

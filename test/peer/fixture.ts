@@ -6,6 +6,7 @@ import { PeerMetrics } from '../../src/peer/metrics.ts'
 import { Peer } from '../../src/peer/peer.ts'
 import { PeerHandler } from '../../src/peer/peer-handler.ts'
 import type { PeerPorts, RegionReport } from '../../src/peer/ports.ts'
+import { Standstill } from '../../src/peer/standstill.ts'
 import { type RawKind, RawRequest, type RawResponse } from '../../src/protocol/raw.ts'
 import { newMessage } from '../../src/raft/message.ts'
 import { type Entry, type Message, MessageType } from '../../src/raft/types.ts'
@@ -149,6 +150,7 @@ export class PeerFixture {
       storeId: 1,
       config: defaultStoreConfig(),
       clock: { monotonicMs: () => this.nowMs, wallMs: () => this.nowMs },
+      standstill: new Standstill(),
       random: { below: () => 0 } as PeerPorts['random'],
       logger: silentLogger,
       log: this.log.port(),

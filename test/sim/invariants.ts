@@ -32,7 +32,11 @@ interface Committed {
 /** It would answer a read now, asking nobody. */
 export function holdsLease(peer: Peer): boolean {
   if (!peer.isLeader || peer.appliedTerm !== peer.raft.term) return false
-  return peer.lease.validAt(peer.ports.clock.monotonicMs())
+  const { clock, standstill } = peer.ports
+  const nowMs = clock.monotonicMs()
+  // The next round begins with a look at that.
+  if (standstill.gainedMs(nowMs, clock.wallMs()) > 0) return false
+  return peer.lease.validAt(nowMs)
 }
 
 export class Invariants {

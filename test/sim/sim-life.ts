@@ -13,6 +13,7 @@ import type { Peer } from '../../src/peer/peer.ts'
 import { PeerHandler } from '../../src/peer/peer-handler.ts'
 import type { PeerPorts } from '../../src/peer/ports.ts'
 import { regionNotFound, serverIsBusy } from '../../src/peer/region-errors.ts'
+import { Standstill } from '../../src/peer/standstill.ts'
 import {
   type RawRequest,
   type RegionError,
@@ -184,6 +185,7 @@ export class SimLife implements LinkHolder {
       storeId: store.id,
       config,
       clock: store.clock,
+      standstill: new Standstill(),
       random,
       logger: silentLogger,
       log,
