@@ -1,7 +1,8 @@
 /**
- * The connection of a process to PD: finds the leader through any of the endpoints, and repeats a
- * call that met transport trouble until its time is up. Every PD request may be repeated: ids and
- * timestamps are only skipped, and registering or bootstrapping twice does what once does.
+ * The connection of a process to PD: finds the leader through any of the endpoints, also beside some
+ * where another service answers, and repeats a call that met transport trouble until its time is up.
+ * Every PD request may be repeated: ids and timestamps are only skipped, and registering or
+ * bootstrapping twice does what once does.
  */
 
 import { setMaxListeners } from 'node:events'
@@ -31,6 +32,8 @@ import { clusterMismatch, mustBeOk } from './wire-errors.ts'
 const TIMEOUT_MS_DEFAULT = 5000
 const BACKOFF_MS_MIN = 50
 const BACKOFF_MS_MAX = 500
+/** Of one try: gRPC refuses deadlines that are too far away, and timers end here. */
+const TRY_MS_MAX = 2 ** 31 - 1
 
 const CHANNEL_OPTIONS: ChannelOptions = {
   'grpc.keepalive_time_ms': 10_000,
@@ -86,17 +89,20 @@ export class PdChannel {
     const addresses = endpoints.map(addressOf)
     if (addresses.length === 0) throw new PolyraftError('ConfigInvalid', 'no PD endpoint is given')
     const deadline = Date.now() + (options.timeoutMs ?? TIMEOUT_MS_DEFAULT)
+    const strangers: Strangers = new Map()
     let trouble: unknown
     for (;;) {
       try {
-        const found = await findLeader(addresses, options, deadline)
+        const found = await findLeader(addresses, options, deadline, strangers)
         return new PdChannel(addresses, options, found)
       } catch (error) {
         if (!isTransportError(error)) throw error
         mustNotBeAborted(options.signal)
         // That the time is up, the last try always says; an earlier one may know why.
         if (trouble === undefined || !isTimeout(error)) trouble = error
-        if (Date.now() + BACKOFF_MS_MIN >= deadline) throw unavailable(addresses, trouble)
+        if (Date.now() + BACKOFF_MS_MIN >= deadline) {
+          throw unavailable(addresses, trouble, strangers)
+        }
         await delay(BACKOFF_MS_MIN)
       }
     }
@@ -204,11 +210,15 @@ interface Found {
   readonly members: readonly string[]
 }
 
+/** Addresses at which another service answers, and what it said. */
+type Strangers = Map<string, string>
+
 /** Asks the addresses in turn, each for a fair share of the time left. */
 async function findLeader(
   addresses: readonly string[],
   options: PdChannelOptions,
   deadline: number,
+  strangers: Strangers = new Map(),
 ): Promise<Found> {
   let trouble: unknown
   for (let i = 0; i < addresses.length; i++) {
@@ -227,14 +237,15 @@ async function findLeader(
       const response = await callOnce(client, pdMethods.getMembers, request, tryUntil, calls)
       return foundIn(response, address)
     } catch (error) {
-      if (!isTransportError(error)) throw refusal(error)
-      trouble = error
+      if (isStranger(error)) strangers.set(address, reason(error))
+      else if (isTransportError(error)) trouble = error
+      else throw refusal(error)
     } finally {
       options.signal?.removeEventListener('abort', onAbort)
       client.close()
     }
   }
-  throw trouble
+  throw trouble ?? nobodyIsPd(addresses, strangers)
 }
 
 function mustNotBeAborted(signal: AbortSignal | undefined): void {
@@ -257,7 +268,7 @@ function callOnce<Request, Response>(
   calls: Set<ClientUnaryCall>,
 ): Promise<Response> {
   return new Promise((resolve, reject) => {
-    const options: CallOptions = { deadline }
+    const options: CallOptions = { deadline: Math.min(deadline, Date.now() + TRY_MS_MAX) }
     const { path, requestSerialize, responseDeserialize } = method
     const call = client.makeUnaryRequest(
       path,
@@ -284,8 +295,11 @@ function newClient(address: string, options: PdChannelOptions): Client {
 /** `http://host:port` or `host:port`, as `host:port`. */
 function addressOf(endpoint: string): string {
   const address = endpoint.replace(/^https?:\/\//, '').replace(/\/+$/, '')
-  if (tryParseAddress(address) !== undefined) return address
-  throw new PolyraftError('ConfigInvalid', `'${endpoint}' is no PD endpoint: write host:port`)
+  if ((tryParseAddress(address)?.port ?? 0) > 0) return address
+  throw new PolyraftError(
+    'ConfigInvalid',
+    `'${endpoint}' is no PD endpoint: write host:port, with a port from 1 to 65535`,
+  )
 }
 
 const TRANSPORT_STATUS: ReadonlySet<number> = new Set([
@@ -295,6 +309,18 @@ const TRANSPORT_STATUS: ReadonlySet<number> = new Set([
   status.INTERNAL,
   status.UNKNOWN,
 ])
+
+/** What a server makes of a service that it lacks; and gRPC of HTTP's 404, 401 and 403. */
+const STRANGER_STATUS: ReadonlySet<number> = new Set([
+  status.UNIMPLEMENTED,
+  status.UNAUTHENTICATED,
+  status.PERMISSION_DENIED,
+])
+
+/** Whoever answered the question for PD's members so is no PD. */
+function isStranger(error: unknown): boolean {
+  return STRANGER_STATUS.has((error as Partial<ServiceError>).code ?? -1)
+}
 
 function isTransportError(error: unknown): boolean {
   if (error instanceof PolyraftError) return false
@@ -313,13 +339,24 @@ function refusal(error: unknown): unknown {
   return new PolyraftError(kind, message, {}, { cause: error })
 }
 
-function unavailable(endpoints: readonly string[], cause: unknown): PolyraftError {
-  return new PolyraftError(
-    'Unavailable',
-    `no PD answers at ${endpoints.join(', ')}: ${reason(cause)}`,
-    { endpoints },
-    { cause },
-  )
+function unavailable(
+  endpoints: readonly string[],
+  cause: unknown,
+  strangers: Strangers = new Map(),
+): PolyraftError {
+  const reasons = [reason(cause), ...describeStrangers(strangers)].join('; ')
+  const message = `no PD answers at ${endpoints.join(', ')}: ${reasons}`
+  return new PolyraftError('Unavailable', message, { endpoints }, { cause })
+}
+
+function nobodyIsPd(endpoints: readonly string[], strangers: Strangers): PolyraftError {
+  const reasons = describeStrangers(strangers).join('; ')
+  const message = `no PD answers at ${endpoints.join(', ')}: ${reasons}`
+  return new PolyraftError('Unsupported', message, { endpoints })
+}
+
+function describeStrangers(strangers: Strangers): string[] {
+  return [...strangers].map(([address, said]) => `${address} is another service (${said})`)
 }
 
 /** Without what gRPC wraps around it. */

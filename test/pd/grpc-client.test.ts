@@ -1,3 +1,6 @@
+import { createServer, type Http2Server } from 'node:http2'
+import type { AddressInfo } from 'node:net'
+import { Server, ServerCredentials } from '@grpc/grpc-js'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { silentLogger } from '../../src/base/logger.ts'
 import { connectPd } from '../../src/pd/grpc-client.ts'
@@ -49,14 +52,31 @@ describe('connectPd', () => {
     })
   })
 
-  test('refuses what is no endpoint', async () => {
-    await expect(connectPd([], { logger })).rejects.toMatchObject({ code: 'ConfigInvalid' })
-    for (const endpoint of ['localhost', '127.0.0.1:99999']) {
-      await expect(connectPd([endpoint], { logger })).rejects.toMatchObject({
-        code: 'ConfigInvalid',
-      })
-    }
+  test.each([
+    'localhost',
+    'localhost:0',
+    '127.0.0.1:65536',
+    '127.0.0.1:99999',
+    'http://[::1]:123456/',
+  ])("refuses '%s', which is no endpoint", async (endpoint) => {
+    await expect(connectPd([server.address, endpoint], { logger })).rejects.toMatchObject({
+      code: 'ConfigInvalid',
+      message: expect.stringContaining(`'${endpoint}' is no PD endpoint`),
+    })
   })
+
+  test('refuses no endpoints', async () => {
+    await expect(connectPd([], { logger })).rejects.toMatchObject({ code: 'ConfigInvalid' })
+  })
+
+  test.each([1e16, Number.MAX_SAFE_INTEGER, Number.POSITIVE_INFINITY])(
+    'takes a time-out of %d ms',
+    async (timeoutMs) => {
+      const client = await connectPd([server.address], { logger, timeoutMs })
+      expect(await client.allocId(1)).toBeGreaterThan(0)
+      await client.close()
+    },
+  )
 
   test('a call waits for a PD that restarts', async () => {
     const client = await connectPd([server.address], { logger })
@@ -124,3 +144,77 @@ describe('connectPd', () => {
     await client.close()
   })
 })
+
+describe('an address where another service answers', () => {
+  const logger = silentLogger
+  let dir: string
+  let pd: PdServer
+  let grpc: Server
+  let grpcAddress: string
+  let web: Http2Server
+  let webAddress: string
+
+  beforeEach(async () => {
+    dir = await temporaryDir()
+    pd = await startTestPd(dir)
+    grpc = new Server()
+    grpcAddress = `127.0.0.1:${await bind(grpc)}`
+    web = createServer((_request, response) => {
+      response.statusCode = 404
+      response.end('not here')
+    })
+    await new Promise<void>((resolve) => web.listen(0, '127.0.0.1', resolve))
+    webAddress = `127.0.0.1:${(web.address() as AddressInfo).port}`
+  })
+  afterEach(async () => {
+    grpc.forceShutdown()
+    web.close()
+    await pd.close()
+    await removeDir(dir)
+  })
+
+  test('is passed over', async () => {
+    const client = await connectPd([grpcAddress, webAddress, pd.address], { logger })
+    expect(await client.clusterId()).toBe(pd.service.clusterId)
+    expect(await client.allocId(1)).toBeGreaterThan(0)
+    await client.close()
+  })
+
+  test('is passed over while PD restarts', async () => {
+    const client = await connectPd([grpcAddress, pd.address], { logger })
+    const { address } = pd
+    await pd.close()
+    const pending = client.allocId(1)
+    pd = await startTestPd(dir, { clientAddr: address })
+    expect(await pending).toBeGreaterThan(0)
+    await client.close()
+  })
+
+  test('is named where no PD answers', async () => {
+    const found = connectPd([grpcAddress, '127.0.0.1:1'], { logger, timeoutMs: 300 })
+    await expect(found).rejects.toMatchObject({
+      code: 'Unavailable',
+      message: expect.stringMatching(
+        `^no PD answers at ${grpcAddress}, 127.0.0.1:1: connect ECONNREFUSED 127.0.0.1:1; ` +
+          `${grpcAddress} is another service .The server does not implement`,
+      ),
+    })
+  })
+
+  test('is told at once where there is no other', async () => {
+    await expect(connectPd([grpcAddress, webAddress], { logger })).rejects.toMatchObject({
+      code: 'Unsupported',
+      message: expect.stringMatching(
+        `${grpcAddress} is another service .*; ${webAddress} is another service .*404`,
+      ),
+    })
+  })
+})
+
+function bind(grpc: Server): Promise<number> {
+  return new Promise((resolve, reject) => {
+    grpc.bindAsync('127.0.0.1:0', ServerCredentials.createInsecure(), (error, port) =>
+      error === null ? resolve(port) : reject(error),
+    )
+  })
+}
