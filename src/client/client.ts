@@ -10,7 +10,9 @@ import {
   checkValue,
   refuseTtl,
   toColumnFamily,
+  toIterable,
   toKey,
+  toPairs,
   toScanRange,
   toValue,
   unsupported,
@@ -28,16 +30,13 @@ import type {
 } from './kv-client.ts'
 import { RegionScan } from './scan.ts'
 
-export interface ClientOptions extends Omit<DispatcherOptions, 'retryWrites'> {
-  /** Default: true. */
-  readonly retryWrites?: boolean
+export interface ClientOptions extends DispatcherOptions {
   /** Runs last in `close`: there the owner closes `pd`, which the client itself does not. */
   readonly onClosed?: () => Promise<void>
 }
 
 export function createClient(options: ClientOptions): KvClient {
-  const { retryWrites = true, onClosed } = options
-  return new Client(new Dispatcher({ ...options, retryWrites }), onClosed)
+  return new Client(new Dispatcher(options), options.onClosed)
 }
 
 type Single = typeof RawKind.Get | typeof RawKind.Put | typeof RawKind.Delete
@@ -87,7 +86,7 @@ class Client implements KvClient {
     refuseTtl(options)
     const keys: Buffer[] = []
     const values: Buffer[] = []
-    for (const [key, value] of pairs) {
+    for (const [key, value] of toPairs(pairs)) {
       keys.push(toKey(key))
       values.push(toValue(value))
     }
@@ -95,13 +94,13 @@ class Client implements KvClient {
   }
 
   async batchGet(keys: Iterable<Bytes>, options?: KeyOptions): Promise<(Buffer | undefined)[]> {
-    const wanted = Array.from(keys, toKey)
+    const wanted = Array.from(toIterable(keys), toKey)
     const found = await this.#batch(RawKind.BatchGet, wanted, undefined, options)
     return wanted.map((key) => found.get(key.toString('latin1')))
   }
 
   async batchDelete(keys: Iterable<Bytes>, options?: KeyOptions): Promise<void> {
-    await this.#batch(RawKind.BatchDelete, Array.from(keys, toKey), undefined, options)
+    await this.#batch(RawKind.BatchDelete, Array.from(toIterable(keys), toKey), undefined, options)
   }
 
   scan(options: ScanOptions = {}): Scan {

@@ -35,6 +35,22 @@ export function toKey(input: Bytes): Buffer {
   return key
 }
 
+/** Strings are iterable too, but their letters are not what was meant. */
+export function toIterable<T>(input: Iterable<T>): Iterable<T> {
+  const given: unknown = input
+  if (typeof given === 'object' && given !== null && Symbol.iterator in given) return input
+  throw new PolyraftError('InvalidArgument', 'a batch is an iterable, such as an array')
+}
+
+export function* toPairs<T>(input: Iterable<readonly [T, T]>): Iterable<readonly [T, T]> {
+  for (const pair of toIterable(input)) {
+    if (!Array.isArray(pair)) {
+      throw new PolyraftError('InvalidArgument', 'a batch of puts holds [key, value] pairs')
+    }
+    yield pair
+  }
+}
+
 export function checkKey(key: Buffer): void {
   if (key.length === 0) throw new PolyraftError('KeyEmpty', 'a key has at least one byte')
   checkKeyLength(key)

@@ -2,13 +2,13 @@
 import { type HostPort, isWildcard, tryParseAddress } from '../base/address.ts'
 import { PolyraftError } from '../base/errors.ts'
 import { type Logger, silentLogger } from '../base/logger.ts'
-import { DEFAULT_TIMEOUT_MS } from '../client/connect.ts'
+import { type CallOptions, checkCallOptions } from '../client/call-options.ts'
 import type { StoreConfig } from '../store/config.ts'
 import { describeValue, isTable, isTexts } from './config-values.ts'
 import { embeddedConfig } from './embedded-config.ts'
 import { didYouMean } from './suggest.ts'
 
-export interface ClusterOptions {
+export interface ClusterOptions extends CallOptions {
   /** Data directory; made if it is not there, resumed if it is. */
   readonly dir: string
   /**
@@ -22,8 +22,6 @@ export interface ClusterOptions {
   readonly addr?: string
   /** To join a cluster: host:port of its placement drivers; as one string separated by commas. */
   readonly pd?: string | readonly string[]
-  /** Milliseconds until a request of `kv` fails; default 5000. */
-  readonly timeoutMs?: number
   readonly config?: Partial<StoreConfig>
   /** Default: none. */
   readonly logger?: Logger
@@ -42,7 +40,7 @@ export interface CheckedOptions {
   readonly regions: number
   /** Undefined: the whole cluster is here. */
   readonly joined: JoinAddresses | undefined
-  readonly timeoutMs: number
+  readonly calls: Required<CallOptions>
   readonly config: StoreConfig
   readonly logger: Logger
   readonly onFatal: (error: Error) => void
@@ -61,6 +59,7 @@ const OPTIONS: { readonly [Name in keyof Required<ClusterOptions>]: true } = {
   addr: true,
   pd: true,
   timeoutMs: true,
+  retryWrites: true,
   config: true,
   logger: true,
   onFatal: true,
@@ -69,17 +68,15 @@ const OPTIONS: { readonly [Name in keyof Required<ClusterOptions>]: true } = {
 /** Throws InvalidArgument, or ConfigInvalid for what is in `config`. */
 export function checkOptions(options: ClusterOptions): CheckedOptions {
   mustBeKnown(options)
-  const { dir, stores, regions = 1, timeoutMs = DEFAULT_TIMEOUT_MS } = options
+  const { dir, stores, regions = 1 } = options
   const { logger = silentLogger, onFatal = rethrow } = options
   if (typeof dir !== 'string' || dir === '') {
     throw invalid(`dir is a path, not ${describeValue(dir)}`)
   }
-  if (!Number.isFinite(timeoutMs) || timeoutMs <= 0) {
-    throw invalid(`timeoutMs is a time in ms, not ${describeValue(timeoutMs)}`)
-  }
+  const calls = checkCallOptions(options)
   const joined = joinAddresses(options)
   const config = embeddedConfig(options.config)
-  return { dir, stores, regions, joined, timeoutMs, config, logger, onFatal }
+  return { dir, stores, regions, joined, calls, config, logger, onFatal }
 }
 
 function rethrow(error: Error): never {

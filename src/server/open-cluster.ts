@@ -217,7 +217,7 @@ function openClient(options: CheckedOptions, pd: PdClient, connect: ConnectStore
     connect,
     clock: machineClock,
     random: machineRandom,
-    timeoutMs: options.timeoutMs,
+    ...options.calls,
   })
 }
 

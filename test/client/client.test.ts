@@ -89,6 +89,12 @@ describe('input is checked before anything is sent', () => {
     ['UnknownColumnFamily', () => kv.get('k', { cf: 'nope' })],
     ['UnknownColumnFamily', () => kv.batchPut([['k', 'v']], { cf: 'nope' })],
     ['InvalidArgument', () => kv.put(7 as never, 'v')],
+    ['InvalidArgument', () => kv.put('\ud800', 'v')],
+    ['InvalidArgument', () => kv.get('a\udfff')],
+    ['InvalidArgument', () => kv.batchPut(null as never)],
+    ['InvalidArgument', () => kv.batchPut({ a: '1' } as never)],
+    ['InvalidArgument', () => kv.batchPut(['ab'] as never)],
+    ['InvalidArgument', () => kv.batchGet('abc')],
     ['Unsupported', () => kv.put('k', 'v', { ttlSeconds: 1 })],
     ['Unsupported', () => kv.batchPut([['k', 'v']], { ttlSeconds: 1 })],
     ['Unsupported', () => kv.deleteRange('a', 'b')],
@@ -396,6 +402,18 @@ describe('connections', () => {
     await vi.advanceTimersByTimeAsync(50)
     cluster.modes.set(1, 'up')
     await settle(later)
+  })
+
+  test('the caller may use its buffers again at once', async () => {
+    const key = Buffer.from('a')
+    const value = Buffer.from('1')
+    const put = kv.put(key, value)
+    const batch = kv.batchPut([[Buffer.from('b'), value]])
+    key.write('c')
+    value.write('9')
+    await settle(Promise.all([put, batch]))
+    for (const name of ['a', 'b']) expect(cluster.data.get(hex(name))?.toString()).toBe('1')
+    expect(cluster.data.has(hex('c'))).toBe(false)
   })
 
   test('a request that nobody waits for any more is marked, for what has not left yet', async () => {

@@ -25,3 +25,10 @@ test.each([0, -1, Number.NaN, Number.POSITIVE_INFINITY])('timeoutMs %d', async (
   const refused = connect({ pd: '127.0.0.1:1', timeoutMs })
   await expect(refused).rejects.toMatchObject({ code: 'InvalidArgument' })
 })
+
+test.each([undefined, 5, [], {}, [5]])('placement drivers %j', async (pd) => {
+  await expect(connect({ pd } as never)).rejects.toMatchObject({
+    name: 'PolyraftError',
+    code: expect.stringMatching(/^(InvalidArgument|ConfigInvalid)$/),
+  })
+})

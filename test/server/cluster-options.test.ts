@@ -8,7 +8,7 @@ test('defaults', () => {
     stores: undefined,
     regions: 1,
     joined: undefined,
-    timeoutMs: 5000,
+    calls: { timeoutMs: 5000, retryWrites: true },
     config: defaultStoreConfig(),
   })
 })
@@ -19,9 +19,11 @@ test.each([
   [{ dir: '' }, 'dir is a path, not ""'],
   [{ dir: 'd', nosuch: 1 }, 'openCluster has no option "nosuch"'],
   [{ dir: 'd', timeoutms: 1 }, 'openCluster has no option "timeoutms"; did you mean "timeoutMs"?'],
-  [{ dir: 'd', timeoutMs: Number.NaN }, 'timeoutMs is a time in ms, not NaN'],
-  [{ dir: 'd', timeoutMs: -1 }, 'timeoutMs is a time in ms, not -1'],
-  [{ dir: 'd', timeoutMs: '5s' }, 'timeoutMs is a time in ms, not "5s"'],
+  [{ dir: 'd', timeoutMs: Number.NaN }, 'timeoutMs is a time in ms, up to 24 days, not NaN'],
+  [{ dir: 'd', timeoutMs: -1 }, 'timeoutMs is a time in ms, up to 24 days, not -1'],
+  [{ dir: 'd', retryWrites: 'no' }, 'retryWrites is true or false, not "no"'],
+  [{ dir: 'd', timeoutMs: '5' }, 'timeoutMs is a time in ms, up to 24 days, not "5"'],
+  [{ dir: 'd', timeoutMs: '5s' }, 'timeoutMs is a time in ms, up to 24 days, not "5s"'],
 ])('refused: %j', (options, message) => {
   expect(() => checkOptions(options as ClusterOptions)).toThrow(
     expect.objectContaining({ code: 'InvalidArgument', message }),

@@ -71,6 +71,7 @@ it('does not undo what was acknowledged since', async () => {
     connect: (_address, _storeId, events) => openGrpcStoreConnection(through, events),
     clock: machineClock,
     random: machineRandom,
+    retryWrites: true,
     timeoutMs: 20_000,
   })
   onTestFinished(() => kv.close())

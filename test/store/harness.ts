@@ -101,6 +101,7 @@ export class StoreHarness {
       clock: machineClock,
       random: machineRandom,
       timeoutMs: this.#options.timeoutMs ?? 30_000,
+      retryWrites: true,
     })
   }
 
