@@ -3,12 +3,19 @@ import { describe, expect, it } from 'vitest'
 import { CAMPAIGN } from '../../src/peer/messages.ts'
 import type { Peer } from '../../src/peer/peer.ts'
 import { MessageType } from '../../src/raft/types.ts'
+import { peerOnStore } from '../../src/region/region.ts'
 import { holdsLease } from './invariants.ts'
+import { sendOrder } from './memberships.ts'
 import { checkRegister, type RegisterOperation } from './register-check.ts'
 import { World } from './world.ts'
 
 function followers(leader: Peer): number[] {
   return leader.region.peers.filter(({ id }) => id !== leader.self.id).map((p) => p.storeId)
+}
+
+function orderTransfer(world: World, leader: Peer, to: number): void {
+  const target = peerOnStore(leader.region, to)!
+  sendOrder(world, leader, { changes: undefined, transferTo: [target] })
 }
 
 async function led(world: World): Promise<Peer> {
@@ -70,20 +77,76 @@ describe('leases', () => {
     expect([first.outcome, second.outcome]).toEqual(['waiting', 'waiting'])
   })
 
-  it('end before an order to campaign leaves, and do not come back', async () => {
+  it.each(['the store', 'PD'] as const)(
+    'end before an order to campaign leaves, and do not come back: %s wants it',
+    async (who) => {
+      const world = await World.open()
+      const leader = await led(world)
+      const { storeId } = leader.self
+      await world.answered(world.put(storeId, 'k', 'v2'))
+      expect(holdsLease(leader)).toBe(true)
+      // Nobody hears the order, so that this leader stays.
+      world.network.filter = () => false
+      if (who === 'PD') orderTransfer(world, leader, followers(leader)[0]!)
+      else world.store(storeId).life!.router.sendControlForced({ kind: 'transfer-away' })
+      await world.run(1)
+      expect(holdsLease(leader)).toBe(false)
+      world.network.filter = undefined
+      expect((await world.answered(world.get(storeId, 'k'))).value).toBe('v2')
+      expect(leader.isLeader).toBe(true)
+      expect(holdsLease(leader)).toBe(false)
+    },
+  )
+
+  it('do not carry reads while the peer leads that PD wants instead', async () => {
     const world = await World.open()
-    const leader = await led(world)
-    const { storeId } = leader.self
+    const old = await led(world)
+    const { storeId } = old.self
+    const [target] = followers(old) as [number]
     await world.answered(world.put(storeId, 'k', 'v2'))
-    expect(holdsLease(leader)).toBe(true)
-    // Nobody hears the order, so that this leader stays.
-    world.network.filter = () => false
-    world.store(storeId).life!.router.sendControlForced({ kind: 'transfer-away' })
-    await world.run(1)
-    expect(holdsLease(leader)).toBe(false)
+    // The order to campaign is the last that anybody hears of the old leader, which hears nothing.
+    world.network.filter = ({ from, to, message: { type } }) =>
+      to.storeId !== storeId && (from.storeId !== storeId || type === MessageType.TimeoutNow)
+    orderTransfer(world, old, target)
+    await world.until(() => world.leader() !== old)
+    expect(world.leader()!.self.storeId).toBe(target)
+    await world.answered(world.put(target, 'k', 'v3'))
+    expect(old.isLeader).toBe(true)
+    const read = world.get(storeId, 'k')
+    await world.run(5)
+    expect([read.outcome, read.value]).toEqual(['waiting', undefined])
     world.network.filter = undefined
-    expect((await world.answered(world.get(storeId, 'k'))).value).toBe('v2')
-    expect(leader.isLeader && holdsLease(leader)).toBe(false)
+    await world.answered(read)
+    expect(read.value ?? read.outcome).toMatch(/^(v3|NotLeader)$/)
+  })
+
+  it('are counted from the proposal, however late a quorum answers it', async () => {
+    const world = await World.open()
+    const old = await led(world)
+    const { storeId } = old.self
+    const [candidate, voter] = followers(old) as [number, number]
+    for (const id of [candidate, voter]) world.store(id).diskHeld = true
+    const write = world.put(storeId, 'k', 'v2')
+    const proposedMs = world.queue.nowMs
+    await world.run(1)
+    // Its followers hear nothing more of this leader, which hears their answers 900 ms late.
+    world.network.filter = ({ from }) => from.storeId !== storeId
+    await world.run(899)
+    for (const id of [candidate, voter]) world.store(id).releaseDisk()
+    expect((await world.answered(write)).outcome).toBe('ok')
+    expect(world.queue.nowMs - proposedMs).toBeLessThan(905)
+    world.network.isolate(storeId)
+    await world.run(200)
+    world.store(candidate).life!.router.sendForced(1, CAMPAIGN)
+    await world.until(() => world.leader() !== old)
+    const next = world.put(world.leader()!.self.storeId, 'k', 'v3')
+    expect((await world.answered(next)).outcome).toBe('ok')
+    // An election time-out after the proposal, but not after its commit.
+    expect(world.queue.nowMs - proposedMs).toBeLessThan(1_500)
+    expect(old.isLeader).toBe(true)
+    const read = world.get(storeId, 'k')
+    await world.run(5)
+    expect([read.outcome, read.value]).toEqual(['waiting', undefined])
   })
 
   it.each([1, 2, 3, 4, 5, 6])('never show a value that was replaced: seed %i', async (seed) => {
