@@ -292,7 +292,7 @@ describe('limits', () => {
     client.flush()
     const replay = new FakeEngine()
     for (const batch of engine.batches) {
-      replay.write(batch)
+      replay.write(batch, { sync: batch.synced })
       const keys = Object.keys(replay.data())
       for (const id of [1, 2]) {
         const opsHeld = keys.filter((key) => key.startsWith(`r${id}-`)).length

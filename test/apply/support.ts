@@ -12,6 +12,8 @@ type Write = { cf: ColumnFamily; key: string; value: Buffer | undefined }
 export class FakeBatch implements KvBatch {
   readonly writes: Write[] = []
   bytes = 0
+  /** It was on disk before write() returned. */
+  synced = false
 
   get length(): number {
     return this.writes.length
@@ -38,8 +40,9 @@ export class FakeEngine {
     return new FakeBatch()
   }
 
-  write(batch: KvBatch): void {
+  write(batch: KvBatch, { sync }: { readonly sync: boolean }): void {
     const fake = batch as FakeBatch
+    fake.synced = sync
     this.onWrite(fake)
     this.batches.push(fake)
     for (const { cf, key, value } of fake.writes) {

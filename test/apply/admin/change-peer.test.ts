@@ -75,6 +75,17 @@ describe('ChangePeer', () => {
     expect(results.at(-1)).toMatchObject({ appliedIndex: 7, writtenKeys: 1, rejections: [] })
   })
 
+  it('is durable, as nothing else has to be, before anybody hears of it', () => {
+    const told: number[] = []
+    engine.onWrite = () => told.push(results.length)
+    for (const one of [entry(6, 'a=1'), change(7, 1, ADD), entry(8, 'b=1')]) {
+      client.apply({ regionId: 1, entries: [one] })
+      client.flush()
+    }
+    expect(engine.batches.map(({ synced }) => synced)).toEqual([false, true, false])
+    expect(told).toEqual([0, 1, 2])
+  })
+
   it('is seen by a snapshot that is pinned behind it', () => {
     client.apply({ regionId: 1, entries: [change(6, 1, ADD)] })
     client.snapshot(1, 1)
