@@ -114,6 +114,8 @@ export class PeerFixture {
   readonly peer: Peer
   readonly #handler: PeerHandler
   nowMs = 100_000
+  /** Of which one round handles no more. */
+  messagesMax = 1000
   occupied = false
 
   /** The peer of store 1; with `region` undefined it has no data yet. */
@@ -205,7 +207,7 @@ export class PeerFixture {
   round(...messages: PeerMessage[]): void {
     for (const message of messages) this.peer.mailbox.pushForced(message)
     this.#handler.begin()
-    this.#handler.handleNormal(this.peer, 1000)
+    this.#handler.handleNormal(this.peer, this.messagesMax)
     this.#handler.lightEnd([this.peer])
     this.#handler.end()
   }
@@ -272,7 +274,7 @@ export class PeerFixture {
     }
   }
 
-  request(kind: typeof RawKind.Put | typeof RawKind.Get): RawRequest {
+  request(kind: RawKind, fields: Partial<RawRequest> = {}): RawRequest {
     const request = new RawRequest(
       kind,
       {
@@ -285,6 +287,6 @@ export class PeerFixture {
     request.version = this.peer.region.epoch.version
     request.key = Buffer.from('k')
     request.value = Buffer.from('v')
-    return request
+    return Object.assign(request, fields)
   }
 }

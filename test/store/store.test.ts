@@ -106,8 +106,15 @@ describe('a store', () => {
   it('answers what is not for it, and what is', async () => {
     await open()
     await leads()
-    expect(await outcome(execute(RawKind.Get, { storeId: 9 }))).toBe('StoreNotMatch')
-    expect(await outcome(execute(RawKind.Get, { regionId: 9 }))).toBe('RegionNotFound')
+    expect((await execute(RawKind.Get, { storeId: 9 })).regionError).toMatchObject({
+      code: 'StoreNotMatch',
+      requestStoreId: 9,
+      actualStoreId: 1,
+    })
+    expect((await execute(RawKind.Get, { regionId: 9 })).regionError).toMatchObject({
+      code: 'RegionNotFound',
+      regionId: 9,
+    })
     expect(await outcome(execute(RawKind.Put, { value: Buffer.from('v') }))).toBe('ok')
     expect((await execute(RawKind.Get)).value?.toString()).toBe('v')
     expect(store!.metrics()).toMatchObject({ requests_in_flight: 0, request_bytes_in_flight: 0 })
