@@ -195,11 +195,7 @@ describe('a replica that is told of its removal', () => {
   })
 
   it('while a snapshot comes, gives it up', () => {
-    const snapshot = { metadata: { index: 50, term: 6, confState: conf() }, data: Buffer.from('s') }
-    const message = { ...newMessage(MessageType.Snapshot, 10), from: 20, term: 6, snapshot }
-    const { epoch } = fixture.peer.region
-    const envelope = { regionId: REGION_ID, from: peerOn(2), to: peerOn(1), epoch, message }
-    fixture.round({ tag: PeerTag.SnapshotArrived, envelope })
+    fixture.receiveSnapshot(50)
     fixture.sync()
     fixture.round({ tag: PeerTag.Tick })
     expect(fixture.peer.install?.kind).toBe('recording')
@@ -213,14 +209,4 @@ describe('a replica that is told of its removal', () => {
     expect(fixture.calls.filter((call) => call === 'destroy')).toHaveLength(1)
     expect(fixture.calls.at(-1)).toBe('discard')
   })
-
-  function conf() {
-    return {
-      voters: [10, 20, 30],
-      votersOutgoing: [],
-      learners: [],
-      learnersNext: [],
-      autoLeave: false,
-    }
-  }
 })

@@ -246,6 +246,18 @@ export class PeerFixture {
     this.round({ tag: PeerTag.Raft, envelope: { ...routed, ...envelope } })
   }
 
+  /** A snapshot of store 2, with all its files. */
+  receiveSnapshot(index: number): void {
+    const none = { votersOutgoing: [], learners: [], learnersNext: [], autoLeave: false }
+    const metadata = { index, term: 6, confState: { voters: [10, 20, 30], ...none } }
+    const snapshot = { metadata, data: Buffer.from('set') }
+    const from = peerOn(2)
+    const message = { ...newMessage(MessageType.Snapshot, 10), from: from.id, term: 6, snapshot }
+    const { epoch } = this.peer.region
+    const envelope = { regionId: REGION_ID, from, to: peerOn(1), epoch, message }
+    this.round({ tag: PeerTag.SnapshotArrived, envelope })
+  }
+
   /** Elected by store 2, committed in its own term with store 2, and that applied. */
   lead(): void {
     const { raft } = this.peer

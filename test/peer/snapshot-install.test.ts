@@ -1,0 +1,57 @@
+/** How a follower comes to the data that its leader sent. */
+import { beforeEach, describe, expect, it } from 'vitest'
+import { PeerTag } from '../../src/peer/messages.ts'
+import { type Entry, EntryType, MessageType } from '../../src/raft/types.ts'
+import { PeerFixture, regionOf } from './fixture.ts'
+
+let fixture: PeerFixture
+
+beforeEach(() => {
+  fixture = new PeerFixture(regionOf('1 2 3'))
+})
+
+function append(index: number, commit: number): void {
+  const entry: Entry = { index, term: 6, type: EntryType.Normal, data: Buffer.alloc(0) }
+  fixture.receive(2, {
+    type: MessageType.Append,
+    term: 6,
+    index: index - 1,
+    logTerm: index === 6 ? 5 : 6,
+    entries: [entry],
+    commit,
+  })
+}
+
+describe('a snapshot that arrived', () => {
+  it('is stepped at once where nothing of before is under way', () => {
+    append(6, 5)
+    fixture.sync()
+    fixture.receiveSnapshot(50)
+    expect(fixture.calls).toEqual(['accepted', 'destroy', 'install'])
+  })
+
+  it('waits for the fsync of entries that came before it', () => {
+    append(6, 5)
+    fixture.receiveSnapshot(50)
+    fixture.round({ tag: PeerTag.Tick })
+    expect(fixture.calls).toEqual(['accepted'])
+    expect(fixture.peer.raft.lastIndex).toBe(6)
+    // The same round takes it, and has answered for the entries.
+    fixture.sync()
+    expect(fixture.calls).toEqual(['accepted', 'destroy', 'install'])
+    expect(fixture.sent.map(({ message }) => [message.type, message.index])).toEqual([
+      [MessageType.AppendResponse, 6],
+    ])
+  })
+
+  it('waits for apply', () => {
+    append(6, 6)
+    fixture.sync()
+    fixture.round({ tag: PeerTag.Tick })
+    expect(fixture.peer.handedOverIndex).toBe(6)
+    fixture.receiveSnapshot(50)
+    expect(fixture.calls).toEqual(['accepted'])
+    fixture.apply(6)
+    expect(fixture.calls).toEqual(['accepted', 'destroy', 'install'])
+  })
+})
