@@ -220,7 +220,7 @@ export class PeerFixture {
   }
 
   /** Apply has come this far. */
-  apply(index: number, told: Pick<Partial<ApplyResult>, 'rejections' | 'removed'> = {}): void {
+  apply(index: number, told: Partial<ApplyResult> = {}): void {
     const appliedTerm = this.applied.find((entry) => entry.index === index)!.term
     const counts = { writtenKeys: 0, writtenBytes: 0 }
     const result = {
@@ -247,12 +247,12 @@ export class PeerFixture {
   }
 
   /** A snapshot of store 2, with all its files. */
-  receiveSnapshot(index: number): void {
+  receiveSnapshot(index: number, term = 6): void {
     const none = { votersOutgoing: [], learners: [], learnersNext: [], autoLeave: false }
-    const metadata = { index, term: 6, confState: { voters: [10, 20, 30], ...none } }
+    const metadata = { index, term, confState: { voters: [10, 20, 30], ...none } }
     const snapshot = { metadata, data: Buffer.from('set') }
     const from = peerOn(2)
-    const message = { ...newMessage(MessageType.Snapshot, 10), from: from.id, term: 6, snapshot }
+    const message = { ...newMessage(MessageType.Snapshot, 10), from: from.id, term, snapshot }
     const { epoch } = this.peer.region
     const envelope = { regionId: REGION_ID, from, to: peerOn(1), epoch, message }
     this.round({ tag: PeerTag.SnapshotArrived, envelope })

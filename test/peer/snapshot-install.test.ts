@@ -1,6 +1,7 @@
 /** How a follower comes to the data that its leader sent. */
 import { beforeEach, describe, expect, it } from 'vitest'
 import { PeerTag } from '../../src/peer/messages.ts'
+import { RawKind } from '../../src/protocol/raw.ts'
 import { type Entry, EntryType, MessageType } from '../../src/raft/types.ts'
 import { PeerFixture, regionOf } from './fixture.ts'
 
@@ -53,5 +54,36 @@ describe('a snapshot that arrived', () => {
     expect(fixture.calls).toEqual(['accepted'])
     fixture.apply(6)
     expect(fixture.calls).toEqual(['accepted', 'destroy', 'install'])
+  })
+})
+
+describe('a replica that was deposed, and gets a snapshot', () => {
+  it('tells the clients of its proposals that their outcome is open', () => {
+    fixture.lead()
+    fixture.round(fixture.request(RawKind.Put))
+    const { term } = fixture.peer.raft
+    fixture.receive(2, { type: MessageType.Heartbeat, term: term + 1 })
+    fixture.sync()
+    expect(fixture.answers).toEqual([])
+    fixture.receiveSnapshot(50, term + 1)
+    expect(fixture.peer.install?.kind).toBe('recording')
+    const codes = fixture.answers.map(({ regionError }) => regionError?.code)
+    expect(codes).toEqual(['UndeterminedResult'])
+  })
+})
+
+describe('a replica whose snapshot turned out damaged', () => {
+  beforeEach(() => {
+    fixture.receiveSnapshot(50)
+    fixture.round({ tag: PeerTag.SnapshotInstall, phase: 'recorded' })
+    fixture.sync()
+    fixture.calls.length = 0
+    fixture.round({ tag: PeerTag.SnapshotInstall, phase: 'failed' })
+  })
+
+  it('gives up the files, and takes another', () => {
+    expect(fixture.calls).toEqual(['discard'])
+    fixture.receiveSnapshot(60)
+    expect(fixture.calls).toEqual(['discard', 'accepted', 'install'])
   })
 })
