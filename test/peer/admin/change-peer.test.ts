@@ -102,6 +102,39 @@ describe('a change of peers', () => {
     expect(outcome(fixture)).toBe('2 taken, 2 refused')
   })
 
+  it('is refused while leadership is being handed over', () => {
+    const fixture = leader()
+    fixture.round({ tag: PeerTag.TransferAway })
+    order(fixture, [change(ChangeType.AddLearner, 4)])
+    expect(outcome(fixture)).toBe('0 taken, 1 refused')
+    expect(fixture.metrics.peerChangesProposed).toBe(0)
+  })
+
+  it('of several goes through a joint state, which an empty order leaves', () => {
+    const fixture = leader('1 2 3 4l')
+    fixture.receive(4, {
+      type: MessageType.AppendResponse,
+      term: 6,
+      index: fixture.peer.raft.lastIndex,
+    })
+    order(fixture, [change(ChangeType.AddVoter, 4), change(ChangeType.AddLearner, 3)])
+    fixture.commit()
+    fixture.apply(fixture.applied.at(-1)!.index)
+    const { raft } = fixture.peer
+    const roles = (): number[] => fixture.peer.region.peers.map(({ role }) => role)
+    const { Voter, Learner, IncomingVoter, DemotingVoter } = PeerRole
+    expect(roles()).toEqual([Voter, Voter, DemotingVoter, IncomingVoter])
+    expect(raft.confState).toMatchObject({ votersOutgoing: [10, 20, 30], learnersNext: [30] })
+    // Nothing leaves it by itself: PD sees it first.
+    fixture.commit(2, 3, 4)
+    expect(raft.confState.votersOutgoing).toEqual([10, 20, 30])
+    order(fixture, [])
+    fixture.commit(2, 3, 4)
+    fixture.apply(fixture.applied.at(-1)!.index)
+    expect(roles()).toEqual([Voter, Voter, Learner, Voter])
+    expect(raft.confState).toMatchObject({ voters: [10, 20, 40], votersOutgoing: [] })
+  })
+
   it('is refused before the leader applied an entry of its term', () => {
     const fixture = new PeerFixture(regionOf('1 2 3'))
     fixture.round({ tag: PeerTag.Campaign })
