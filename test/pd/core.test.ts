@@ -154,3 +154,21 @@ test('damaged and unknown records stop the start', async () => {
     code: 'Corruption',
   })
 })
+
+test('a stream that ends late does not take the way of the one that replaced it', async () => {
+  const core = await openCore()
+  const { store, first } = await bootstrapClassic(core)
+  core.regionHeartbeat(heartbeat(first))
+  const told: string[] = []
+  const before = (): void => void told.push('before')
+  const after = (): void => void told.push('after')
+  const none = { regionEpoch: undefined, targetPeer: undefined, changePeer: undefined }
+  const order = { regionId: first.id, ...none, transferLeader: undefined }
+  core.attachStore(store.id, before)
+  core.attachStore(store.id, after)
+  core.detachStore(store.id, before)
+  expect(core.sendOrder(order)).toBe(true)
+  core.detachStore(store.id, after)
+  expect(core.sendOrder(order)).toBe(false)
+  expect(told).toEqual(['after'])
+})

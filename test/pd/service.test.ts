@@ -241,6 +241,26 @@ describe('bootstrap and stores', () => {
     expect(all.stores.map((one) => one.id)).toEqual([store.id])
   })
 
+  test('a store that leaves, and is gone then: in both of its states', async () => {
+    const { store } = await bootstrapClassic(server.service)
+    const id = await server.service.allocId(1)
+    await server.service.putStore(storeMeta(id))
+    const told = async (): Promise<unknown> =>
+      (await call(pdMethods.getStore, { header, storeId: id })).store
+    const list = async (excludeTombstoneStores: boolean): Promise<number[]> => {
+      const all = await call(pdMethods.getAllStores, { header, excludeTombstoneStores })
+      return all.stores.map((one) => one.id)
+    }
+    await server.service.removeStore(id, false)
+    expect(await told()).toMatchObject({ state: 1, nodeState: 2 })
+    expect(await list(true)).toEqual([store.id, id])
+    // No region has a peer there; what follows is behind that in the order of writes.
+    server.service.tick()
+    await server.service.setMaxPeerCount(3)
+    expect(await told()).toMatchObject({ state: 2, nodeState: 3 })
+    expect([await list(true), await list(false)]).toEqual([[store.id], [store.id, id]])
+  })
+
   test('StoreHeartbeat', async () => {
     await bootstrapClassic(server.service)
     const { interval: _, ...rest } = { ...storeStats(1), interval: undefined }
