@@ -1,6 +1,6 @@
 /**
- * Plants a fault in the code of apply, snapshots, log compaction and rest, in a copy of the tree, and
- * runs the stories of the simulated world, told ones and random ones: something must fail.
+ * Plants a fault in the code of apply, snapshots, log compaction, rest and leases, in a copy of the
+ * tree, and runs the stories of the simulated world, told ones and random ones: something must fail.
  *
  *   node test/sim/mutants.mjs [--check | number …]     SIM_SEEDS: how many stories each gets at most
  *
@@ -11,7 +11,7 @@ import { join } from 'node:path'
 import { plantFaults } from '../planted.mjs'
 
 const SEEDS = process.env.SIM_SEEDS ?? '100'
-const TOLD = ['snapshots', 'hibernate', 'leadership']
+const TOLD = ['snapshots', 'hibernate', 'leadership', 'reads']
 const STORIES = TOLD.map((name) => `test/sim/${name}.test.ts`)
 
 /** what is wrong then; file in src; what stands there; what takes its place */
@@ -173,6 +173,18 @@ const MUTANTS = [
     'apply/admin/change-peer.ts',
     '  stager.mustSync = true\n',
     '',
+  ],
+  [
+    'an order to campaign leaves while the lease lasts',
+    'peer/on-ready.ts',
+    '    if (message.type === MessageType.TimeoutNow) peer.lease.suspect()\n',
+    '',
+  ],
+  [
+    'a lease begins with the commit',
+    'peer/on-ready.ts',
+    'renewedMs = proposal.proposedMs',
+    'renewedMs = peer.ports.clock.monotonicMs()',
   ],
 ]
 
