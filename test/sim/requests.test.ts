@@ -66,6 +66,18 @@ describe('batching', () => {
     expect(metrics.proposedCommands).toBe(20)
   })
 
+  it('takes no more messages of a region into a round than is set', async () => {
+    const world = await World.open({ config: { messagesPerTick: 8 } })
+    const { storeId } = (await world.awaitLeader()).self
+    await world.run(300)
+    const { metrics } = world.store(storeId).life!
+    const before = { ...metrics }
+    const calls = Array.from({ length: 20 }, (_, i) => world.put(storeId, `k${i}`, `v${i}`))
+    await world.until(() => metrics.proposals > before.proposals)
+    expect(metrics.proposedCommands - before.proposedCommands).toBe(8)
+    for (const call of calls) expect((await world.answered(call)).outcome).toBe('ok')
+  })
+
   it('lets writes gather while the last entry waits for its fsync', async () => {
     const world = await World.open()
     const leader = await world.awaitLeader()
