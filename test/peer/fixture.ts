@@ -5,6 +5,7 @@ import { type PeerMessage, PeerTag } from '../../src/peer/messages.ts'
 import { PeerMetrics } from '../../src/peer/metrics.ts'
 import { Peer } from '../../src/peer/peer.ts'
 import { PeerHandler } from '../../src/peer/peer-handler.ts'
+import { confStateOf } from '../../src/peer/peer-storage.ts'
 import type { PeerPorts, RegionReport } from '../../src/peer/ports.ts'
 import { Standstill } from '../../src/peer/standstill.ts'
 import { type RawKind, RawRequest, type RawResponse } from '../../src/protocol/raw.ts'
@@ -246,14 +247,14 @@ export class PeerFixture {
     this.round({ tag: PeerTag.Raft, envelope: { ...routed, ...envelope } })
   }
 
-  /** A snapshot of store 2, with all its files. */
+  /** A snapshot of `snapshotRegion` from store 2, with all its files. */
   receiveSnapshot(index: number, term = 6): void {
-    const none = { votersOutgoing: [], learners: [], learnersNext: [], autoLeave: false }
-    const metadata = { index, term, confState: { voters: [10, 20, 30], ...none } }
+    const confState = confStateOf(this.snapshotRegion)
+    const metadata = { index, term, confState }
     const snapshot = { metadata, data: Buffer.from('set') }
     const from = peerOn(2)
     const message = { ...newMessage(MessageType.Snapshot, 10), from: from.id, term, snapshot }
-    const { epoch } = this.peer.region
+    const { epoch } = this.snapshotRegion
     const envelope = { regionId: REGION_ID, from, to: peerOn(1), epoch, message }
     this.round({ tag: PeerTag.SnapshotArrived, envelope })
   }

@@ -2,7 +2,6 @@
 import { describe, expect, it } from 'vitest'
 import { PeerTag } from '../../src/peer/messages.ts'
 import { RawKind } from '../../src/protocol/raw.ts'
-import { newMessage } from '../../src/raft/message.ts'
 import { MessageType } from '../../src/raft/types.ts'
 import { NOBODY, PeerFixture, peerOn, REGION_ID, regionOf } from './fixture.ts'
 
@@ -122,18 +121,8 @@ describe('a replica without data', () => {
   })
 
   function snapshotFor(fixture: PeerFixture): void {
-    const confState = {
-      voters: [20, 30],
-      votersOutgoing: [],
-      learners: [10],
-      learnersNext: [],
-      autoLeave: false,
-    }
-    const snapshot = { metadata: { index: 50, term: 6, confState }, data: Buffer.from('s') }
-    const message = { ...newMessage(MessageType.Snapshot, 10), from: 20, term: 6, snapshot }
-    const envelope = { regionId: REGION_ID, from: peerOn(2), to: peerOn(1), epoch, message }
     fixture.snapshotRegion = region
-    fixture.round({ tag: PeerTag.SnapshotArrived, envelope })
+    fixture.receiveSnapshot(50)
   }
 
   it('comes to have a region by a snapshot', () => {
@@ -178,5 +167,22 @@ describe('a replica without data', () => {
     fixture.round({ tag: PeerTag.Removed, peerId: 10, epoch: { confVer: 9, version: 1 } })
     expect(fixture.tombstones).toMatchObject([{ peerId: 10, region: { peers: [] } }])
     expect(fixture.calls).toEqual([])
+  })
+})
+
+describe('word of a leader', () => {
+  it('is what comes in the latest term, not what a replaced one still sends', () => {
+    const fixture = new PeerFixture(regionOf('1 2 3'))
+    for (const type of [MessageType.Heartbeat, MessageType.Append]) {
+      fixture.nowMs += 1000
+      fixture.receive(2, { type, term: 9 })
+      expect(fixture.peer.leaderHeardMs).toBe(fixture.nowMs)
+    }
+    const heardMs = fixture.nowMs
+    fixture.nowMs += 1000
+    fixture.receive(3, { type: MessageType.Heartbeat, term: 8 })
+    fixture.receive(3, { type: MessageType.Append, term: 8 })
+    fixture.receive(2, { type: MessageType.RequestPreVote, term: 10 })
+    expect(fixture.peer.leaderHeardMs).toBe(heardMs)
   })
 })
