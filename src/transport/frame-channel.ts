@@ -5,6 +5,7 @@
  * - The socket is read only while somebody waits for a frame: what is not wanted stays with the
  *   sender.
  * - A socket that breaks, or is quiet for too long while somebody waits, fails every wait.
+ * - Bytes that are no frame close the socket and fail every wait, and do nothing else.
  */
 import type { Socket } from 'node:net'
 import { assert } from '../base/assert.ts'
@@ -90,7 +91,12 @@ export class FrameChannel {
   }
 
   #onData(chunk: Buffer): void {
-    this.#reader.push(chunk)
+    try {
+      this.#reader.push(chunk)
+    } catch (error) {
+      this.#fail(error as Error)
+      return
+    }
     if (this.#receiver === undefined || this.#tryReceive()) this.#socket.pause()
     else this.#timer?.refresh()
   }

@@ -1,10 +1,18 @@
 /** Snapshots between two stores over real sockets, also through one that breaks or lies. */
+import { once } from 'node:events'
 import { connect, createServer, type Server, type Socket } from 'node:net'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { parseAddress } from '../../src/base/address.ts'
 import { KIB, MIB } from '../../src/base/limits.ts'
 import { eventLoopScheduler } from '../../src/base/node-clock.ts'
 import { MessageType } from '../../src/raft/types.ts'
+import { frameOf } from '../../src/transport/frame.ts'
+import {
+  encodeAnswer,
+  encodeHello,
+  TRANSPORT_VERSION,
+  Verdict,
+} from '../../src/transport/handshake.ts'
 import { LoopbackHub } from '../../src/transport/loopback.ts'
 import type {
   RaftEnvelope,
@@ -253,6 +261,39 @@ describe('over TCP', () => {
     void send(sender.transport, never, 3)
     await expect.poll(() => silent.aborted).toBe(true)
     expect(silent.finished).toBe(false)
+  })
+
+  const TOO_LONG = Buffer.from([0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0])
+  const accepted = frameOf(encodeAnswer({ verdict: Verdict.Accepted, reason: '' }))
+
+  it('a frame header of any length ends that transfer at the receiver, and no other', async () => {
+    const hello = { version: TRANSPORT_VERSION, clusterId: 9, fromStoreId: 3, toStoreId: 2 }
+    const socket = connect(parseAddress(receiver.transport.address))
+    socket.on('error', () => {})
+    socket.once('data', () => socket.write(TOO_LONG))
+    socket.write(frameOf(encodeHello(hello, true)))
+    await once(socket, 'close')
+    expect(receiver.lines.map((line) => line.fields.reason)).toContain(
+      'a frame of 4294967295 bytes, at most 67108864 are allowed here',
+    )
+    expect(await send(sender.transport)).toEqual(['sent', ''])
+  })
+
+  it('a frame header of any length ends that transfer at the sender, and no other', async () => {
+    const liar = createServer((socket) => {
+      socket.on('error', () => {})
+      socket.once('data', () => {
+        socket.write(accepted)
+        socket.once('data', () => socket.write(TOO_LONG))
+      })
+    })
+    liar.listen(0, '127.0.0.1')
+    await once(liar, 'listening')
+    net.addresses.set(3, `127.0.0.1:${(liar.address() as { port: number }).port}`)
+    const [outcome, reason] = await send(sender.transport, source, 3)
+    liar.close()
+    expect([outcome, reason]).toEqual(['failed', expect.stringContaining('4294967295 bytes')])
+    expect(await send(sender.transport)).toEqual(['sent', ''])
   })
 
   it('nobody at the address is a failure', async () => {
