@@ -20,7 +20,11 @@ export const SCAN_BYTES_MAX = 16 * MIB
 /** Longest time that a timer is given, in whole days: Node makes 1 ms of 2^31 ms and more. */
 export const WAIT_MS_MAX = 24 * 86_400_000
 
+/** Bytes that one RawBatchGet may answer: more is an error that asks for fewer keys. */
+export const GET_BYTES_MAX = 48 * MIB
+
 assert(KEY_BYTES_MAX < ENTRY_BYTES_MAX, 'a key fits an entry')
 assert(ENTRY_BYTES_MAX * 2 <= FRAME_BYTES_MAX, 'an entry fits a frame')
 assert(SCAN_BYTES_MAX + ENTRY_BYTES_MAX <= GRPC_MESSAGE_BYTES_MAX, 'a scan answer fits a message')
 assert(WAIT_MS_MAX < 2 ** 31, 'a timer can wait so long')
+assert(GET_BYTES_MAX + ENTRY_BYTES_MAX <= GRPC_MESSAGE_BYTES_MAX, 'so does one of many keys')

@@ -4,7 +4,7 @@
  */
 import { AssertionError, assert } from '../base/assert.ts'
 import { PolyraftError } from '../base/errors.ts'
-import { COLUMN_FAMILY_NAMES, type ScanOptions } from './port.ts'
+import { COLUMN_FAMILY_NAMES, GET_MANY_BYTES_MAX, type ScanOptions } from './port.ts'
 
 // @hot: once per key; the message is built only on failure.
 export function mustBeKey(key: unknown): void {
@@ -26,6 +26,12 @@ export function mustBeValue(value: unknown): void {
 export function mustBeRange(start: Buffer, end: Buffer): void {
   mustBeValue(start)
   mustBeKey(end)
+}
+
+export function mustBeBytesMax(bytesMax: number): void {
+  if (bytesMax < 1 || bytesMax > GET_MANY_BYTES_MAX) {
+    throw new AssertionError('a multi-get has a limit of 1 byte to 2 GiB')
+  }
 }
 
 export function mustBeScan(options: ScanOptions): void {

@@ -16,6 +16,7 @@ import { compareBytes, EMPTY_BYTES } from '../base/bytes.ts'
 import {
   closedError,
   isEmptyRange,
+  mustBeBytesMax,
   mustBeFamily,
   mustBeKey,
   mustBeRange,
@@ -25,6 +26,7 @@ import {
 import {
   COLUMN_FAMILY_NAMES,
   type ColumnFamily,
+  GET_MANY_BYTES_MAX,
   type KvBatch,
   type KvCursor,
   type KvEngine,
@@ -132,7 +134,7 @@ export class MemoryEngine implements KvEngine {
   }
 
   get(cf: ColumnFamily, key: Uint8Array): Buffer | undefined {
-    return this.getMany(cf, [key])[0]
+    return this.getMany(cf, [key])[0] ?? undefined
   }
 
   /** What a power failure at this moment would leave. */
@@ -141,11 +143,19 @@ export class MemoryEngine implements KvEngine {
     return this.#synced[cf]!.get(key as Buffer)
   }
 
-  getMany(cf: ColumnFamily, keys: readonly Uint8Array[]): (Buffer | undefined)[] {
+  getMany(
+    cf: ColumnFamily,
+    keys: readonly Uint8Array[],
+    bytesMax = GET_MANY_BYTES_MAX,
+  ): (Buffer | undefined | null)[] {
     const tree = this.#tree(cf)
+    mustBeBytesMax(bytesMax)
+    for (const key of keys) mustBeKey(key)
+    let bytes = 0
     return keys.map((key) => {
-      mustBeKey(key)
+      if (bytes >= bytesMax) return null
       const value = tree.get(key as Buffer)
+      bytes += value?.length ?? 0
       return value === undefined ? undefined : copyOf(value)
     })
   }

@@ -26,6 +26,11 @@ export type NativeColumns = Readonly<Record<string, NativeColumn>>
 /** The default family is passed as undefined: the binding then skips its slow option look-ups. */
 export type ColumnOption = { readonly column: NativeColumn } | undefined
 
+/** A get ends after the value that passes `highWaterMarkBytes` (int32); null for those behind. */
+export type NativeGetOptions =
+  | { readonly column?: NativeColumn; readonly highWaterMarkBytes?: number }
+  | undefined
+
 export interface NativeIteratorOptions {
   readonly column: NativeColumn
   readonly gte?: Buffer
@@ -62,7 +67,7 @@ export interface NativeBinding {
   db_get_many_sync(
     database: NativeDatabase,
     keys: readonly Uint8Array[],
-    options: ColumnOption,
+    options: NativeGetOptions,
   ): (Buffer | undefined | null)[]
   db_clear(
     database: NativeDatabase,

@@ -14,6 +14,9 @@ export const ColumnFamily = { Default: 0, Lock: 1, Write: 2, Raft: 3 } as const
 export type ColumnFamily = (typeof ColumnFamily)[keyof typeof ColumnFamily]
 export const COLUMN_FAMILY_NAMES = ['default', 'lock', 'write', 'raft'] as const
 
+/** Bytes of values after which any multi-get ends: what a signed 32-bit number holds. */
+export const GET_MANY_BYTES_MAX = 2 ** 31 - 1
+
 export interface KvBatch {
   put(cf: ColumnFamily, key: Uint8Array, value: Uint8Array): void
   delete(cf: ColumnFamily, key: Uint8Array): void
@@ -52,8 +55,16 @@ export interface KvCursor {
 
 export interface KvReader {
   get(cf: ColumnFamily, key: Uint8Array): Buffer | undefined
-  /** Values in the order of the keys. One call into the engine. */
-  getMany(cf: ColumnFamily, keys: readonly Uint8Array[]): (Buffer | undefined)[]
+  /**
+   * Values in the order of the keys, undefined where there is none. One call into the engine, which
+   * ends with the value that makes `bytesMax` (at most, and by default, GET_MANY_BYTES_MAX): null
+   * stands for each key that it did not come to, wherever in the list. It comes to one at least.
+   */
+  getMany(
+    cf: ColumnFamily,
+    keys: readonly Uint8Array[],
+    bytesMax?: number,
+  ): (Buffer | undefined | null)[]
   /** Reads at one moment, the call's; runs off the calling thread. */
   scan(cf: ColumnFamily, options: ScanOptions): Promise<ScanResult>
   /** The same on the calling thread: start-up and tests. */

@@ -30,9 +30,15 @@ export function isWrite(kind: RawKind): boolean {
   )
 }
 
+/** What a sink does with further answers: takes them, wants to get rid of some first, drops them. */
+export const SinkRoom = { Free: 0, Full: 1, Gone: 2 } as const
+export type SinkRoom = (typeof SinkRoom)[keyof typeof SinkRoom]
+
 /** Answers leave through here. Must not throw. */
 export interface ResponseSink {
   respond(request: RawRequest, response: RawResponse): void
+  /** Asked before what may answer with much is run; a sink without it always has room. */
+  room?(): SinkRoom
 }
 
 export const NO_BUFFERS: readonly Buffer[] = []
@@ -127,6 +133,12 @@ export function valueResponse(value: Buffer | undefined): RawResponse {
  * fewer rows. One row always fits.
  */
 export const SCAN_ANSWER_TOO_LARGE = 'scan answer is larger than'
+
+/**
+ * How the error of a batch get begins whose answer grew beyond GET_BYTES_MAX: the client asks again
+ * for fewer keys at once. One key always fits.
+ */
+export const GET_ANSWER_TOO_LARGE = 'batch get answer is larger than'
 
 export function pairsResponse(pairs: readonly Buffer[]): RawResponse {
   return { regionError: undefined, error: '', value: undefined, pairs }

@@ -28,7 +28,13 @@ import {
 } from '../protocol/batch-commands.ts'
 import { ProtoReader } from '../protocol/proto-reader.ts'
 import { ProtoWriter } from '../protocol/proto-writer.ts'
-import { errorResponse, RawRequest, type RawResponse, type ResponseSink } from '../protocol/raw.ts'
+import {
+  errorResponse,
+  RawRequest,
+  type RawResponse,
+  type ResponseSink,
+  SinkRoom,
+} from '../protocol/raw.ts'
 import { validateRequest } from '../protocol/validate.ts'
 import type { StoreService } from '../store/port.ts'
 import type { ClusterCheck } from './cluster-check.ts'
@@ -40,12 +46,20 @@ export interface BatchStreamLimits {
   readonly waitingBytesMax: number
   /** An answer message that grew beyond this takes no more answers. */
   readonly messageBytesMax: number
+  /** Answers that wait for all clients of the store; above it each stream gets rid of its own first. */
+  readonly backlogBytesMax: number
+}
+
+/** Encoded answers in sealed messages, of all streams of a store. */
+export interface Backlog {
+  bytes: number
 }
 
 export const DEFAULT_BATCH_STREAM_LIMITS: BatchStreamLimits = {
   commandsMax: 16_384,
   waitingBytesMax: 16 * MIB,
   messageBytesMax: MIB,
+  backlogBytesMax: 256 * MIB,
 }
 
 export interface BatchStreamOptions {
@@ -54,6 +68,7 @@ export interface BatchStreamOptions {
   readonly limits: BatchStreamLimits
   /** The store's, by which requests expire. */
   readonly clock: Clock
+  readonly backlog: Backlog
   readonly onClosed: (stream: BatchStream) => void
 }
 
@@ -65,6 +80,7 @@ export class BatchStream implements ResponseSink {
   readonly #cluster: ClusterCheck
   readonly #limits: BatchStreamLimits
   readonly #clock: Clock
+  readonly #backlog: Backlog
   readonly #onClosed: (stream: BatchStream) => void
   readonly #reader = new ProtoReader(Buffer.alloc(0))
   readonly #sealed = new Ring<Buffer>()
@@ -75,6 +91,8 @@ export class BatchStream implements ResponseSink {
   #ids: number[] = []
   #sealedBytes = 0
   #writingBytes = 0
+  /** Sealed and not written: this stream's part of the backlog. */
+  #backlogBytes = 0
   #running = 0
   #flushScheduled = false
   #writing = false
@@ -92,6 +110,7 @@ export class BatchStream implements ResponseSink {
     this.#cluster = options.cluster
     this.#limits = options.limits
     this.#clock = options.clock
+    this.#backlog = options.backlog
     this.#onClosed = options.onClosed
     call.on('data', (message: Buffer) => this.#onMessage(message))
     call.on('end', () => this.#onRequestsEnded())
@@ -114,6 +133,16 @@ export class BatchStream implements ResponseSink {
     if (this.#closed) return
     writeBatchResponseCommand(this.#writer, request.kind, response)
     this.#appended(request.token)
+  }
+
+  /** @hot */
+  room(): SinkRoom {
+    if (this.#closed) return SinkRoom.Gone
+    const { waitingBytesMax, backlogBytesMax } = this.#limits
+    const full =
+      this.#waitingBytes() >= waitingBytesMax ||
+      (this.#backlogBytes > 0 && this.#backlog.bytes >= backlogBytesMax)
+    return full ? SinkRoom.Full : SinkRoom.Free
   }
 
   #onMessage(message: Buffer): void {
@@ -174,6 +203,7 @@ export class BatchStream implements ResponseSink {
     this.#endMessage()
     const message = this.#writer.takeCopy()
     this.#sealedBytes += message.length
+    this.#addBacklog(message.length)
     this.#sealed.push(message)
   }
 
@@ -220,6 +250,7 @@ export class BatchStream implements ResponseSink {
   #onWritten(error: Error | null | undefined): void {
     this.#writing = false
     this.#writingBytes = 0
+    if (!this.#closed) this.#addBacklog(this.#sealedBytes - this.#backlogBytes)
     if (error) {
       this.#close()
       return
@@ -230,9 +261,18 @@ export class BatchStream implements ResponseSink {
 
   /** Above 1 / `divisor` of a limit: pauses at the limit, resumes at half of it. */
   #overloaded(divisor: number): boolean {
-    const waiting = this.#sealedBytes + this.#writingBytes + this.#writer.length
+    const waiting = this.#waitingBytes()
     const { commandsMax, waitingBytesMax } = this.#limits
     return this.#running * divisor >= commandsMax || waiting * divisor >= waitingBytesMax
+  }
+
+  #waitingBytes(): number {
+    return this.#sealedBytes + this.#writingBytes + this.#writer.length
+  }
+
+  #addBacklog(bytes: number): void {
+    this.#backlogBytes += bytes
+    this.#backlog.bytes += bytes
   }
 
   #pause(): void {
@@ -269,6 +309,7 @@ export class BatchStream implements ResponseSink {
     this.#closed = true
     this.#sealed.clear()
     this.#sealedBytes = 0
+    this.#addBacklog(-this.#backlogBytes)
     this.#ids.length = 0
     this.#writer.reset()
     this.#onClosed(this)

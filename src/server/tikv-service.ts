@@ -39,7 +39,12 @@ import {
 } from '../protocol/tikvpb.ts'
 import { validateRequest } from '../protocol/validate.ts'
 import type { StoreService } from '../store/port.ts'
-import { BatchStream, type BatchStreamLimits, DEFAULT_BATCH_STREAM_LIMITS } from './batch-stream.ts'
+import {
+  type Backlog,
+  BatchStream,
+  type BatchStreamLimits,
+  DEFAULT_BATCH_STREAM_LIMITS,
+} from './batch-stream.ts'
 import { ClusterCheck } from './cluster-check.ts'
 
 export interface TikvServiceOptions {
@@ -66,6 +71,7 @@ export function addTikvService(
   const clock = options.clock ?? machineClock
   const limits = { ...DEFAULT_BATCH_STREAM_LIMITS, ...options.batchStreamLimits }
   const streams = new Set<BatchStream>()
+  const backlog: Backlog = { bytes: 0 }
   const cluster = new ClusterCheck(store)
   const forget = (stream: BatchStream): void => {
     streams.delete(stream)
@@ -81,7 +87,9 @@ export function addTikvService(
     RawScan: unary(UNARY_KINDS.RawScan),
     ...refusals(),
     BatchCommands: (call: ServerDuplexStream<Buffer, Buffer>): void => {
-      streams.add(new BatchStream(call, { store, cluster, limits, clock, onClosed: forget }))
+      streams.add(
+        new BatchStream(call, { store, cluster, limits, clock, backlog, onClosed: forget }),
+      )
     },
   })
   return {

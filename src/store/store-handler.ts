@@ -23,6 +23,7 @@ import {
 import type { Peer } from '../peer/peer.ts'
 import type { PeerHandler } from '../peer/peer-handler.ts'
 import type { RaftLog } from '../raftlog/port.ts'
+import type { Region } from '../region/region.ts'
 import type { RoundReads } from './round-reads.ts'
 
 export type StoreMessage =
@@ -134,6 +135,17 @@ export class StoreHandler implements PollHandler<Peer, StoreFsm> {
     const router = this.#router()
     for (const id of ids) router.sendForced(id, signal)
   }
+}
+
+/** The region is what it was, and its data is there and neither about to be replaced nor to go. */
+export function isCurrentRegion(router: StoreRouter, region: Region): boolean {
+  const peer = router.get(region.id)
+  return (
+    peer !== undefined &&
+    peer.region === region &&
+    peer.install === undefined &&
+    peer.destroying === undefined
+  )
 }
 
 /** The poller of a store and its mailboxes; the handler is asked for once rounds run. */

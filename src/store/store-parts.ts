@@ -4,7 +4,7 @@
  *
  * INVARIANT: a failure of any part comes out through `fail`, once or more often.
  */
-import type { Clock, Random } from '../base/clock.ts'
+import type { Clock, Random, RoundScheduler } from '../base/clock.ts'
 import type { RegionId, StoreId } from '../base/ids.ts'
 import type { Logger } from '../base/logger.ts'
 import { machineLater } from '../base/node-clock.ts'
@@ -25,7 +25,7 @@ import { RoundReads } from './round-reads.ts'
 import { SnapPool } from './snap-pool.ts'
 import { Snapshots } from './snapshots.ts'
 import type { StoreDisk } from './store-disk.ts'
-import { StoreHandler, type StoreRouter } from './store-handler.ts'
+import { isCurrentRegion, StoreHandler, type StoreRouter } from './store-handler.ts'
 
 export interface StorePartsOptions {
   readonly storeId: StoreId
@@ -33,6 +33,7 @@ export interface StorePartsOptions {
   readonly pd: PdClient
   readonly clock: Clock
   readonly random: Random
+  readonly scheduler: RoundScheduler
   readonly logger: Logger
   readonly disk: StoreDisk
   readonly transport: Transport
@@ -77,7 +78,14 @@ export class StoreParts {
       },
       fail: (error) => this.#failUnlessStopping(error),
     })
-    this.reads = new RoundReads(engine, logger, release)
+    this.reads = new RoundReads({
+      engine,
+      logger,
+      release,
+      scheduler: options.scheduler,
+      later: machineLater,
+      isCurrent: (region) => isCurrentRegion(router, region),
+    })
     this.reporter = this.#openReporter()
     const ports = this.#ports()
     this.replicas.attach(ports)

@@ -285,13 +285,14 @@ export class Store implements StoreService {
   }
 
   #assemble(): StoreParts {
-    const { config, pd, clock, random, logger } = this.#options
+    const { config, pd, clock, random, scheduler, logger } = this.#options
     return new StoreParts({
       storeId: this.storeId,
       config,
       pd,
       clock,
       random,
+      scheduler,
       logger,
       disk: this.#disk!,
       transport: this.#transport!,

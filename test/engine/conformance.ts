@@ -146,6 +146,48 @@ export function engineConformance(name: string, open: () => Promise<KvEngine>): 
         expect(engine.getMany(Default, [])).toEqual([])
       })
 
+      it('ends with the value that makes the limit, and says which keys it left out', () => {
+        const rows: Record<string, string> = { d: '' }
+        for (const key of ['a', 'b', 'c']) rows[key] = key.repeat(100)
+        put(engine, rows)
+        const keys = ['a', 'x', 'c', 'b', 'd', 'a'].map((key) => Buffer.from(key))
+        for (const [bytesMax, most] of [
+          [1, 1],
+          [100, 1],
+          [101, 2],
+          [200, 2],
+          [400, 4],
+        ] as const) {
+          const values = engine.getMany(Default, keys, bytesMax)
+          values.forEach((value, i) => {
+            if (value !== null) expect(value?.toString()).toBe(rows[keys[i]!.toString()])
+          })
+          const full = values.filter((value) => value && value.length > 0)
+          expect([bytesMax, full.length]).toEqual([bytesMax, most])
+        }
+        expect(engine.getMany(Default, keys, 401)).not.toContain(null)
+        for (const wrong of [0, -1, 2 ** 31]) {
+          expect(codeOf(() => engine.getMany(Default, keys, wrong))).toBe('AssertionError')
+        }
+      })
+
+      it('reads what it left out when it is asked again', () => {
+        const rows: Record<string, string> = {}
+        for (let i = 0; i < 100; i++) rows[`k${i}`] = String(i).repeat(i)
+        put(engine, rows)
+        let keys = Object.keys(rows).map((key) => Buffer.from(key))
+        const found: Record<string, string | undefined> = {}
+        for (let calls = 0; keys.length > 0; calls++) {
+          expect(calls).toBeLessThan(100)
+          const values = engine.getMany(Default, keys, 300)
+          values.forEach((value, i) => {
+            if (value !== null) found[keys[i]!.toString()] = value?.toString()
+          })
+          keys = keys.filter((_, i) => values[i] === null)
+        }
+        expect(found).toEqual(rows)
+      })
+
       it('returns values that own their memory', () => {
         put(engine, { a: 'value' })
         const value = engine.get(Default, Buffer.from('a'))!

@@ -10,7 +10,7 @@ type Rows = Map<string, string>
 
 /** Keys and values as latin1 text, so that a Map can hold them. */
 const bytes = (text: string) => Buffer.from(text, 'latin1')
-const latin1 = (buffer: Buffer | undefined) => buffer?.toString('latin1')
+const latin1 = (buffer: Buffer | undefined | null) => buffer?.toString('latin1')
 
 class Model {
   readonly families: Rows[] = [new Map(), new Map(), new Map(), new Map()]

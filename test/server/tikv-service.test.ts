@@ -8,6 +8,8 @@ import {
   status,
 } from '@grpc/grpc-js'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { ENTRY_BYTES_MAX, GET_BYTES_MAX } from '../../src/base/limits.ts'
+import { SinkRoom } from '../../src/protocol/raw.ts'
 import type { BatchStreamLimits } from '../../src/server/batch-stream.ts'
 import { decode, encode, type Fields } from '../protocol/kvproto.ts'
 import { FakeStore, type RunningServer, startServer, turns, until } from './fake-store.ts'
@@ -326,6 +328,64 @@ describe('back-pressure', () => {
     stream.call.resume()
     await until(() => stream.answers.size === 200)
     expect(store.executed).toBe(200)
+  })
+
+  it('tells the store that a client has enough to take, or is gone', async () => {
+    await start({ waitingBytesMax: 1024 * 1024 })
+    store.rows.set('k', Buffer.alloc(8 * 1024 * 1024, 1))
+    store.holding = true
+    const stream = new Stream()
+    stream.call.pause()
+    stream.send({ 1: { RawGet: { key: bytes('k') } } })
+    stream.send({ 2: { RawGet: { key: bytes('k') } } })
+    await until(() => store.held.length === 2)
+    const { sink } = store.held[0]!
+    expect(sink.room!()).toBe(SinkRoom.Free)
+    store.release()
+    expect(sink.room!()).toBe(SinkRoom.Full)
+    await turns(100)
+    expect(sink.room!()).toBe(SinkRoom.Full)
+    stream.call.resume()
+    await until(() => stream.answers.size === 2)
+    await until(() => sink.room!() === SinkRoom.Free)
+    stream.call.cancel()
+    await until(() => sink.room!() === SinkRoom.Gone)
+  })
+
+  it('bounds what waits for all clients together', async () => {
+    await start({ backlogBytesMax: 4 * 1024 * 1024 })
+    store.rows.set('large', Buffer.alloc(8 * 1024 * 1024, 1))
+    store.rows.set('small', Buffer.alloc(1024 * 1024, 1))
+    store.holding = true
+    const streams = ['large', 'small', 'none'].map((key, id) => {
+      const stream = new Stream()
+      stream.call.pause()
+      stream.send({ [id]: { RawGet: { key: bytes(key) } } })
+      return stream
+    })
+    await until(() => store.held.length === 3)
+    const sinkOf = (key: string) => store.held.find((each) => each.key.toString() === key)!.sink
+    const [large, small, none] = [sinkOf('large'), sinkOf('small'), sinkOf('none')]
+    store.release()
+    const rooms = () => [large, small, none].map((sink) => sink.room!())
+    expect(rooms()).toEqual([SinkRoom.Full, SinkRoom.Full, SinkRoom.Free])
+    streams[0]!.call.cancel()
+    await until(() => large.room!() === SinkRoom.Gone)
+    expect(rooms()).toEqual([SinkRoom.Gone, SinkRoom.Free, SinkRoom.Free])
+    streams[1]!.call.resume()
+    await until(() => streams[1]!.answers.size === 1)
+  })
+
+  it('the largest answer leaves, and others in front of it', async () => {
+    await start()
+    const key = bytes('k')
+    store.rows.set('k', Buffer.alloc(ENTRY_BYTES_MAX - 1024, 1))
+    store.rows.set('small', Buffer.alloc(1000 * 1024, 1))
+    const keys = Array.from({ length: GET_BYTES_MAX / ENTRY_BYTES_MAX }, () => key)
+    const stream = new Stream()
+    stream.send({ 1: { RawGet: { key: bytes('small') } }, 2: { RawBatchGet: { keys } } })
+    await until(() => stream.answers.size === 2)
+    expect(stream.messages).toBe(1)
   })
 
   it('cuts answers into messages', async () => {

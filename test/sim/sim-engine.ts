@@ -31,8 +31,12 @@ export class SimEngine implements KvEngine {
     return this.#inner.get(cf, key)
   }
 
-  getMany(cf: ColumnFamily, keys: readonly Uint8Array[]): (Buffer | undefined)[] {
-    return this.#inner.getMany(cf, keys)
+  getMany(
+    cf: ColumnFamily,
+    keys: readonly Uint8Array[],
+    bytesMax?: number,
+  ): (Buffer | undefined | null)[] {
+    return this.#inner.getMany(cf, keys, bytesMax)
   }
 
   scan(cf: ColumnFamily, options: ScanOptions): Promise<ScanResult> {

@@ -27,6 +27,7 @@ import { Replicas } from '../../src/store/replicas.ts'
 import { RoundReads } from '../../src/store/round-reads.ts'
 import { Snapshots } from '../../src/store/snapshots.ts'
 import {
+  isCurrentRegion,
   openStorePoller,
   type StoreFsm,
   StoreHandler,
@@ -228,7 +229,14 @@ export class SimLife implements LinkHolder {
 
   #openReads(): RoundReads {
     const { store } = this
-    const reads = new RoundReads(this.engine, silentLogger, (r) => this.inflight.release(r))
+    const reads = new RoundReads({
+      engine: this.engine,
+      logger: silentLogger,
+      release: (request) => this.inflight.release(request),
+      scheduler: { schedule: (run) => store.later(ROUND_MS, this, run) },
+      later: (ms, run) => this.later(ms, run),
+      isCurrent: (region) => isCurrentRegion(this.router, region),
+    })
     const read = reads.read.bind(reads)
     reads.read = (request, region) => {
       store.options.events.onRead(store, region.id)
