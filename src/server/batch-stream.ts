@@ -26,6 +26,7 @@ import {
   writeBatchResponseCommand,
   writeRejection,
 } from '../protocol/batch-commands.ts'
+import { mustHoldCommands } from '../protocol/batch-count.ts'
 import { ProtoReader } from '../protocol/proto-reader.ts'
 import { ProtoWriter } from '../protocol/proto-writer.ts'
 import {
@@ -40,7 +41,7 @@ import type { StoreService } from '../store/port.ts'
 import type { ClusterCheck } from './cluster-check.ts'
 
 export interface BatchStreamLimits {
-  /** Commands of one stream that run at a time; more wait in the client. */
+  /** Commands of one stream that run at a time; more wait in the client. No message has more. */
   readonly commandsMax: number
   /** Encoded answers that wait for the client to take them. */
   readonly waitingBytesMax: number
@@ -147,8 +148,10 @@ export class BatchStream implements ResponseSink {
 
   #onMessage(message: Buffer): void {
     if (this.#closed) return
-    this.#reader.open(message)
     try {
+      this.#reader.open(message)
+      mustHoldCommands(this.#reader, message.length, this.#limits.commandsMax)
+      this.#reader.open(message)
       const { commands, asksClock } = readBatchRequest(this.#reader, this)
       if (asksClock) this.#onClockAsked()
       this.#execute(commands)

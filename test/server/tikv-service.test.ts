@@ -10,7 +10,10 @@ import {
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { ENTRY_BYTES_MAX, GET_BYTES_MAX } from '../../src/base/limits.ts'
 import { SinkRoom } from '../../src/protocol/raw.ts'
-import type { BatchStreamLimits } from '../../src/server/batch-stream.ts'
+import {
+  type BatchStreamLimits,
+  DEFAULT_BATCH_STREAM_LIMITS,
+} from '../../src/server/batch-stream.ts'
 import { decode, encode, type Fields } from '../protocol/kvproto.ts'
 import { FakeStore, type RunningServer, startServer, turns, until } from './fake-store.ts'
 
@@ -244,6 +247,20 @@ describe('a stream of commands', () => {
     expect(end.code).toBe(status.INVALID_ARGUMENT)
     expect(end.details).toContain('for cluster 2')
     expect([...store.rows.keys()]).toEqual(['k'])
+  })
+
+  it('ends when a message holds more commands than may run, without executing one', async () => {
+    const stream = new Stream()
+    const command = Buffer.from('0a026a00', 'hex')
+    const count = DEFAULT_BATCH_STREAM_LIMITS.commandsMax + 1
+    const ids = Buffer.concat([Buffer.from('128180', 'hex'), Buffer.from([1]), Buffer.alloc(count)])
+    stream.call.write(Buffer.concat([Buffer.alloc(command.length * count, command), ids]))
+    const end = await stream.ended()
+    expect(end).toMatchObject({
+      code: status.INVALID_ARGUMENT,
+      details: 'a message holds more than 16384 commands: send fewer at once',
+    })
+    expect(store.executed).toBe(0)
   })
 
   it('ends when the frame of a message is malformed', async () => {
