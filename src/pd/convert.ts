@@ -24,6 +24,7 @@ import type {
   StoreState,
   StoreStats,
 } from './port.ts'
+import { mustBePeers, mustBeRegion } from './wire-checks.ts'
 
 const NANOS_PER_MS = 1_000_000
 
@@ -101,6 +102,11 @@ export const NO_REGION_INFO: WireRegionInfo = {
   pendingPeers: [],
 }
 
+/** An int64 may be any number; times are for people, so the nearest that a record can hold will do. */
+function timeFromWire(time: number): number {
+  return Math.min(Math.max(0, time), Number.MAX_SAFE_INTEGER)
+}
+
 export function storeFromWire(wire: WireStore): StoreMeta {
   const labels: Record<string, string> = {}
   for (const { key, value } of wire.labels) {
@@ -114,8 +120,8 @@ export function storeFromWire(wire: WireStore): StoreMeta {
     labels,
     version: wire.version,
     state: wire.state as StoreState,
-    startTimestamp: Math.max(0, wire.startTimestamp),
-    lastHeartbeatMs: Math.max(0, Math.round(wire.lastHeartbeat / NANOS_PER_MS)),
+    startTimestamp: timeFromWire(wire.startTimestamp),
+    lastHeartbeatMs: timeFromWire(Math.round(wire.lastHeartbeat / NANOS_PER_MS)),
     deployPath: wire.deployPath,
     physicallyDestroyed: wire.physicallyDestroyed,
   }
@@ -168,16 +174,19 @@ export function storeStatsToWire(stats: StoreStats): WireStoreStats {
   }
 }
 
-/** Undefined when the message lacks its region or its leader. */
+/** Undefined when the message lacks its region or its leader; throws InvalidArgument. */
 export function heartbeatFromWire(wire: RegionHeartbeatRequest): RegionHeartbeat | undefined {
   const leader = maybePeerFromWire(wire.leader)
   if (wire.region == null || leader === undefined) return undefined
+  const downPeers = downPeersFromWire(wire.downPeers)
+  const pendingPeers = wire.pendingPeers.map(peerFromWire)
+  mustBePeers([leader, ...pendingPeers, ...downPeers.map(({ peer }) => peer)])
   return {
-    region: regionFromWire(wire.region),
+    region: mustBeRegion(regionFromWire(wire.region)),
     leader,
     term: wire.term,
-    downPeers: downPeersFromWire(wire.downPeers),
-    pendingPeers: wire.pendingPeers.map(peerFromWire),
+    downPeers,
+    pendingPeers,
     bytesWritten: wire.bytesWritten,
     keysWritten: wire.keysWritten,
     bytesRead: wire.bytesRead,

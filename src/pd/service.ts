@@ -20,6 +20,7 @@ import { readInitialRegions } from './meta-storage.ts'
 import { serveRegionHeartbeats } from './region-heartbeat-service.ts'
 import * as routing from './routing-service.ts'
 import { unknownStore } from './store-table.ts'
+import { mustBeRegion } from './wire-checks.ts'
 import { clusterMismatch, errorHeader, okHeader } from './wire-errors.ts'
 
 export interface PdServiceOptions {
@@ -119,7 +120,8 @@ function storeHandlers(core: PdCore, checked: Wrap): UntypedServiceImplementatio
   return {
     bootstrap: checked<pb.BootstrapRequest, pb.HeaderResponse>(async (request) => {
       const store = convert.storeFromWire(mustHave(request.store, 'store'))
-      await core.bootstrap(store, convert.regionFromWire(mustHave(request.region, 'region')))
+      const region = convert.regionFromWire(mustHave(request.region, 'region'))
+      await core.bootstrap(store, mustBeRegion(region))
       return {}
     }),
     isBootstrapped: checked<pb.HeaderRequest, pb.IsBootstrappedResponse>(() => ({
