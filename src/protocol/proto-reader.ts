@@ -2,7 +2,7 @@
  * Reads protobuf messages in place. Byte fields are views of the message, so they live as long as
  * its buffer does. Nothing is read beyond the message that was entered; whatever is malformed is a
  * PolyraftError 'InvalidArgument' that names the offset. Numbers pass one gateway: a u64 above
- * 2^53-1 is refused, unless its field is one that is skipped.
+ * 2^53-1 is refused, unless its field is skipped or read as the nearest number.
  *
  *   for (let tag = reader.tag(); tag !== 0; tag = reader.tag()) {
  *     switch (tag) {
@@ -70,7 +70,12 @@ export class ProtoReader {
     return this.#longVarint(start)
   }
 
-  #longVarint(start: number): number {
+  /** The nearest number: for what is compared, or is a limit of time, but is never an id of ours. */
+  nearestU64(): number {
+    return this.#longVarint(this.#offset, Number.POSITIVE_INFINITY)
+  }
+
+  #longVarint(start: number, max = Number.MAX_SAFE_INTEGER): number {
     const bytes = this.#bytes
     const end = Math.min(this.#end, start + VARINT_BYTES_MAX)
     let value = 0
@@ -80,7 +85,7 @@ export class ProtoReader {
       value += (byte & 0x7f) * scale
       scale *= 0x80
       if (byte < 0x80) {
-        if (value > Number.MAX_SAFE_INTEGER) throw this.#malformed(start, 'a number above 2^53-1')
+        if (value > max) throw this.#malformed(start, 'a number above 2^53-1')
         this.#offset = at + 1
         return value
       }

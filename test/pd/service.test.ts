@@ -79,6 +79,17 @@ describe('discovery', () => {
     }
   })
 
+  test('a cluster id that no number holds is another cluster', async () => {
+    const foreign = { ...header, clusterId: 7_365_821_904_721_124_000 }
+    const mismatch = failed(1, 'not 7365821904721124000: check the PD endpoints')
+    const unary = await call(pdMethods.getStore, { header: foreign, storeId: 1 })
+    expect(unary.header).toEqual(mismatch)
+    const [stamp] = await exchange(pdMethods.tso, [{ header: foreign, count: 1, dcLocation: '' }])
+    expect(stamp!.header).toEqual(mismatch)
+    const members = await call(pdMethods.getMembers, { header: foreign })
+    expect(members.header).toEqual({ clusterId: header.clusterId, error: null })
+  })
+
   test('GetMembers tells the advertised address', async () => {
     const other = await startTestPd(`${dir}/other`, { advertiseClientAddr: 'pd.example:2379' })
     client.close()

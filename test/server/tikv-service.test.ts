@@ -159,6 +159,32 @@ describe('unary calls', () => {
     expect(store.rows.size).toBe(1)
   })
 
+  const varint = (value: bigint): number[] =>
+    value < 128n ? [Number(value)] : [Number(value & 127n) | 128, ...varint(value >> 7n)]
+  /** A RawGet of the key k whose context has a field of that value. */
+  const getWithin = (field: number, value: bigint): Buffer => {
+    const context = [...varint(BigInt(field * 8)), ...varint(value)]
+    return Buffer.from([0x0a, context.length, ...context, 0x12, 1, 0x6b])
+  }
+
+  it('for a cluster whose id no number holds are for another cluster all the same', async () => {
+    const answer = statusOf(unaryBytes('RawGet', getWithin(35, 7_000_000_000_000_000_000n)))
+    expect(await answer).toEqual({
+      code: status.INVALID_ARGUMENT,
+      details: 'the request is for cluster 7000000000000000000, this store belongs to cluster 1',
+    })
+  })
+
+  it('with a term or a time limit that no number holds are run', async () => {
+    for (const field of [5, 14]) {
+      const answer = await unaryBytes('RawGet', getWithin(field, 2n ** 64n - 1n))
+      expect(decode('RawGetResponse', answer)).toEqual({ not_found: true })
+    }
+    // An id is exact, or it is none.
+    const id = await statusOf(unaryBytes('RawGet', getWithin(1, 2n ** 53n)))
+    expect(id.details).toMatch(/a number above 2\^53-1$/)
+  })
+
   it('that are malformed are invalid arguments', async () => {
     const answer = await statusOf(unaryBytes('RawGet', Buffer.from('120561', 'hex')))
     expect(answer.code).toBe(status.INVALID_ARGUMENT)
