@@ -10,7 +10,7 @@
  */
 import { ByteReader, ByteWriter } from '../base/codec.ts'
 import { PolyraftError } from '../base/errors.ts'
-import type { ClusterId, StoreId } from '../base/ids.ts'
+import { type ClusterId, NO_ID, type StoreId } from '../base/ids.ts'
 
 /** "plyR" */
 const MAGIC = 0x52796c70
@@ -101,10 +101,11 @@ export function judgeHello(hello: Hello, ownClusterId: ClusterId, ownStoreId: St
       reason: `this store belongs to cluster ${ownClusterId}, not to ${hello.clusterId}`,
     }
   }
-  if (hello.toStoreId !== ownStoreId || hello.fromStoreId === ownStoreId) {
+  const from = hello.fromStoreId
+  if (hello.toStoreId !== ownStoreId || from === ownStoreId || from === NO_ID) {
     return {
       verdict: Verdict.WrongStore,
-      reason: `this is store ${ownStoreId}, store ${hello.fromStoreId} asked for ${hello.toStoreId}`,
+      reason: `this is store ${ownStoreId}, store ${from} asked for ${hello.toStoreId}`,
     }
   }
   return { verdict: Verdict.Accepted, reason: '' }

@@ -27,6 +27,7 @@ export interface InboundContext {
   readonly clusterId: ClusterId
   readonly storeId: StoreId
   readonly handshakeTimeoutMs: number
+  readonly silentTimeoutMs: number
   readonly logger: Logger
   readonly stats: TransportStats
   onAccepted(link: InboundLink): void
@@ -103,6 +104,11 @@ export class InboundLink {
     }
     this.#reader.setPayloadBytesMax(FRAME_BYTES_MAX)
     this.fromStoreId = hello.fromStoreId
+    this.#socket.setTimeout(this.#context.silentTimeoutMs, () => {
+      this.#closeCorrupt(
+        new PolyraftError('Timeout', 'the peer said nothing, not even that it lives'),
+      )
+    })
     this.#context.stats.linksAccepted++
     this.#context.onAccepted(this)
   }

@@ -16,6 +16,8 @@ export interface TransportLimits {
   readonly stallTimeoutMs: number
   /** Something goes over every open link at least so often; four times that without a word is silence. */
   readonly aliveIntervalMs: number
+  /** A link over which nothing came for so long is closed: not even a sign of life did. */
+  readonly silentTimeoutMs: number
   /** First and longest pause after a failure. */
   readonly backoffMs: number
   readonly backoffMsMax: number
@@ -30,6 +32,7 @@ export function defaultTransportLimits(): TransportLimits {
     handshakeTimeoutMs: 5000,
     stallTimeoutMs: 10_000,
     aliveIntervalMs: 300,
+    silentTimeoutMs: 60_000,
     backoffMs: 100,
     backoffMsMax: 3000,
   }

@@ -214,6 +214,7 @@ export class TcpTransport implements Transport {
       clusterId: this.#options.clusterId,
       storeId: this.#options.storeId,
       handshakeTimeoutMs: this.#limits.handshakeTimeoutMs,
+      silentTimeoutMs: this.#limits.silentTimeoutMs,
       logger: this.#options.logger,
       stats: this.#stats,
       onAccepted: (link) => this.#onAccepted(link),

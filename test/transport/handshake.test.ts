@@ -24,6 +24,7 @@ test.each([
   ['another version', { ...hello, version: hello.version + 1 }, Verdict.WrongVersion],
   ['another cluster', { ...hello, clusterId: 3 }, Verdict.WrongCluster],
   ['a hello for another store', { ...hello, toStoreId: 3 }, Verdict.WrongStore],
+  ['a hello from no store', { ...hello, fromStoreId: 0 }, Verdict.WrongStore],
   ['a hello from itself', { ...hello, fromStoreId: 2 }, Verdict.WrongStore],
 ])('judges %s', (_what, given, verdict) => {
   expect(judgeHello(given, 2 ** 52, 2).verdict).toBe(verdict)

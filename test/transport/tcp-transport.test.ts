@@ -266,6 +266,20 @@ describe('hostile peers', () => {
     expect(one.transport.stats().transport_links_corrupt_total).toBe(1)
   })
 
+  test('so is one that says who it is and then nothing, and no link that lives', async () => {
+    const limits = { silentTimeoutMs: 1000, aliveIntervalMs: 20 }
+    const [one, three] = [await net.start(1, { limits }), await net.start(3, { limits })]
+    await sendUntilReceived(three, one, 1)
+    const silent = connect(parseAddress(one.transport.address))
+    silent.on('error', () => {})
+    silent.resume()
+    silent.write(hello)
+    await once(silent, 'close')
+    expect(one.transport.stats().transport_links_corrupt_total).toBe(1)
+    await expect.poll(() => one.transport.stats().transport_links_in).toBe(1)
+    expect(three.observer.unreachable).toEqual([])
+  })
+
   function helloOf() {
     return { version: TRANSPORT_VERSION, clusterId: 9, fromStoreId: 2 }
   }
