@@ -12,7 +12,14 @@ it('a request that waits anywhere is answered once, as undetermined', () => {
   const fixture = new PeerFixture(regionOf('1 2 3'))
   fixture.lead()
   const { peer } = fixture
-  const reads = new RoundReads(openMemoryEngine(), silentLogger, () => {})
+  const reads = new RoundReads({
+    engine: openMemoryEngine(),
+    logger: silentLogger,
+    release: () => {},
+    scheduler: { schedule: () => {} },
+    later: () => () => {},
+    isCurrent: () => true,
+  })
   const taken: RawRequest[] = []
   const request = (kind: RawKind): RawRequest => {
     const one = fixture.request(kind)
