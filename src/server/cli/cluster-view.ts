@@ -1,18 +1,21 @@
 /** What PD knows of a cluster, gathered for the administration commands. */
-import { compareBytes, EMPTY_BYTES, printableKey } from '../../base/bytes.ts'
+import { compareBytes, EMPTY_BYTES } from '../../base/bytes.ts'
+import type { DiskState } from '../../base/disk-state.ts'
 import { PolyraftError } from '../../base/errors.ts'
 import type { StoreId } from '../../base/ids.ts'
+import { DiskSpace, defaultReserveBytes, limitsFor } from '../../env/disk-space.ts'
 import type { PdAdmin, PdSettings } from '../../pd/admin-port.ts'
-import type { PdClient, RegionInfo, StoreMeta } from '../../pd/port.ts'
-import { SCHEDULE_DEFAULT } from '../../pd/schedule-config.ts'
-import { mustBeLeft, type StoreCondition, storeCondition } from '../../pd/store-condition.ts'
+import type { PdClient, RegionInfo, StoreMeta, StoreStats } from '../../pd/port.ts'
+import { DISCONNECTED_AFTER_MS, SCHEDULE_DEFAULT } from '../../pd/schedule-config.ts'
+import { isGone, type StoreCondition, storeCondition } from '../../pd/store-condition.ts'
 import { type Peer, PeerRole } from '../../region/region.ts'
-import { formatCount } from './progress.ts'
 
 const REGIONS_A_PAGE = 1024
 
 export interface ClusterView {
   readonly stores: readonly StoreMeta[]
+  /** Of the last heartbeat; a store that PD has not heard since it started has none. */
+  readonly stats: ReadonlyMap<StoreId, StoreStats>
   readonly regions: readonly RegionInfo[]
   readonly settings: PdSettings
   /** Unix milliseconds. */
@@ -29,7 +32,16 @@ export async function viewCluster(
     allRegions(pd),
     settingsOf(admin),
   ])
-  return { stores: stores.toSorted((a, b) => a.id - b.id), regions, settings, nowMs }
+  const stats = await statsOf(pd, stores)
+  return { stores: stores.toSorted((a, b) => a.id - b.id), stats, regions, settings, nowMs }
+}
+
+async function statsOf(
+  pd: PdClient,
+  stores: readonly StoreMeta[],
+): Promise<ReadonlyMap<StoreId, StoreStats>> {
+  const all = await Promise.all(stores.map(({ id }) => pd.getStoreStats(id)))
+  return new Map(all.filter((each) => each !== undefined).map((each) => [each.storeId, each]))
 }
 
 /** TiKV's PD does not tell; its defaults are ours. */
@@ -65,106 +77,41 @@ export function heartbeatAgeMs(store: StoreMeta, nowMs: number): number {
   return store.lastHeartbeatMs === 0 ? Number.POSITIVE_INFINITY : nowMs - store.lastHeartbeatMs
 }
 
-/**
- * One sentence for each thing that is not as it should be; none = healthy. Peers that are catching
- * up are no problem: they are there, and what PD knows of them is up to a minute old. Neither are
- * learners, which come and go with every replacement, nor silent stores that nothing is on any more.
- */
-export function findProblems(view: ClusterView): string[] {
-  const problems: string[] = []
-  const conditions = new Map<StoreId, StoreCondition>()
-  const inUse = new Set(view.regions.flatMap(({ region }) => region.peers.map((p) => p.storeId)))
-  for (const store of view.stores) {
-    const condition = conditionOf(store, view)
-    conditions.set(store.id, condition)
-    if ((condition === 'disconnected' || condition === 'down') && inUse.has(store.id)) {
-      problems.push(silentStore(store, view.nowMs))
-    }
-  }
-  addStuckStores(view, conditions, problems)
-  if (view.regions.length === 0)
-    problems.push('PD knows no region: the cluster has not started yet')
-  for (const info of view.regions) {
-    addRegionProblems(info, conditions, view.settings.replicas, problems)
-  }
-  addGaps(view.regions, problems)
-  return problems
-}
-
 export function countSilentStores(view: ClusterView): number {
   const conditions = view.stores.map((store) => conditionOf(store, view))
   return conditions.filter((each) => each === 'disconnected' || each === 'down').length
 }
 
-function silentStore(store: StoreMeta, nowMs: number): string {
-  const ageMs = heartbeatAgeMs(store, nowMs)
-  const silence = Number.isFinite(ageMs)
-    ? `has not been heard for ${Math.round(ageMs / 1000)} s`
-    : 'has never been heard'
-  return `store ${store.id} (${store.address}) ${silence}`
+/** Stores that can be counted on now, also while they are being removed. */
+export function reachableStores(view: Pick<ClusterView, 'stores' | 'nowMs'>): Set<StoreId> {
+  const isHeard = (store: StoreMeta): boolean =>
+    !isGone(store) && heartbeatAgeMs(store, view.nowMs) <= DISCONNECTED_AFTER_MS
+  return new Set(view.stores.filter(isHeard).map(({ id }) => id))
 }
 
-/** Stores that are being removed, and have regions that no other store can take over. */
-function addStuckStores(
-  { stores, regions, settings }: ClusterView,
-  conditions: ReadonlyMap<StoreId, StoreCondition>,
-  problems: string[],
-): void {
-  for (const { id, address } of stores) {
-    if (conditions.get(id) !== 'offline') continue
-    const stuck = regions.filter((info) => !canLeave(info, id, conditions, settings.replicas))
-    if (stuck.length === 0) continue
-    problems.push(
-      `store ${id} (${address}) is being removed, but ${formatCount(stuck.length, 'region')} on it ` +
-        'cannot move anywhere: add a store, or lower polyraft ctl config set replicas',
-    )
-  }
+/**
+ * By the limits that a store has unless it was given a larger reserve, which PD does not know.
+ * undefined = it has not told yet.
+ */
+export function diskStateOf(stats: StoreStats | undefined): DiskState | undefined {
+  if (stats === undefined || stats.capacity === 0) return undefined
+  const { capacity: totalBytes, available: freeBytes } = stats
+  const space = new DiskSpace(limitsFor(defaultReserveBytes(totalBytes), totalBytes))
+  space.observe({ totalBytes, freeBytes })
+  return space.state
 }
 
-/** There are replicas enough without it, also on their way, or a store that has none of the region. */
-function canLeave(
-  info: RegionInfo,
-  storeId: StoreId,
-  conditions: ReadonlyMap<StoreId, StoreCondition>,
-  replicas: number,
-): boolean {
-  const on = new Set(info.region.peers.map((peer) => peer.storeId))
-  const staying = [...on].filter((id) => !mustBeLeft(conditions.get(id) ?? 'tombstone'))
-  if (!on.has(storeId) || staying.length >= replicas) return true
-  return [...conditions].some(([id, condition]) => condition === 'up' && !on.has(id))
-}
-
-function addRegionProblems(
-  info: RegionInfo,
-  conditions: ReadonlyMap<StoreId, StoreCondition>,
-  replicas: number,
-  problems: string[],
-): void {
-  const { region, leader } = info
-  if (leader === undefined) problems.push(`region ${region.id} has no leader`)
-  const voters = votersOf(info).length
-  if (voters < replicas) problems.push(`region ${region.id} has ${voters} of ${replicas} replicas`)
-  for (const peer of region.peers) {
-    const condition = conditions.get(peer.storeId) ?? 'tombstone'
-    if (condition === 'up' || condition === 'offline') continue
-    problems.push(
-      `region ${region.id}: peer ${peer.id} is on store ${peer.storeId}, which is ${condition}`,
-    )
-  }
-  for (const { peer, downSeconds } of info.downPeers) {
-    problems.push(`region ${region.id}: peer ${peer.id} has been silent for ${downSeconds} s`)
-  }
-}
-
-function votersOf({ region }: RegionInfo): Peer[] {
+export function votersOf({ region }: RegionInfo): Peer[] {
   return region.peers.filter((peer) => peer.role !== PeerRole.Learner)
 }
 
 /** Regions in which something is not at rest. */
 export interface RegionCounts {
+  /** Most of the voters are on stores that are silent or gone. */
+  readonly noQuorum: number
   readonly noLeader: number
   readonly missingPeers: number
-  /** A peer is silent, or on a store that is down or gone. */
+  /** A peer is silent, or on a store that is silent or gone. */
   readonly downPeers: number
   readonly pendingPeers: number
   readonly learners: number
@@ -173,41 +120,30 @@ export interface RegionCounts {
 }
 
 export function countRegions(view: ClusterView): RegionCounts {
-  const conditions = new Map(view.stores.map((store) => [store.id, conditionOf(store, view)]))
-  const conditionOfPeer = (peer: Peer) => conditions.get(peer.storeId) ?? 'tombstone'
+  const reachable = reachableStores(view)
+  const leaving = new Set(
+    view.stores.filter((store) => conditionOf(store, view) === 'offline').map(({ id }) => id),
+  )
   const count = (matches: (info: RegionInfo) => boolean) => view.regions.filter(matches).length
   return {
+    noQuorum: count((info) => !hasQuorum(info, reachable)),
     noLeader: count((info) => info.leader === undefined),
     missingPeers: count((info) => votersOf(info).length < view.settings.replicas),
     downPeers: count(
       ({ region, downPeers }) =>
-        downPeers.length > 0 || region.peers.some((peer) => isLost(conditionOfPeer(peer))),
+        downPeers.length > 0 || region.peers.some(({ storeId }) => !reachable.has(storeId)),
     ),
     pendingPeers: count((info) => info.pendingPeers.length > 0),
     learners: count(({ region }) => region.peers.some(({ role }) => role === PeerRole.Learner)),
-    leavingPeers: count(({ region }) =>
-      region.peers.some((peer) => conditionOfPeer(peer) === 'offline'),
-    ),
+    leavingPeers: count(({ region }) => region.peers.some(({ storeId }) => leaving.has(storeId))),
   }
 }
 
-function isLost(condition: StoreCondition): boolean {
-  return mustBeLeft(condition) && condition !== 'offline'
-}
-
-function addGaps(regions: readonly RegionInfo[], problems: string[]): void {
-  let covered: Buffer | undefined = EMPTY_BYTES
-  for (const { region } of regions) {
-    if (covered !== undefined && compareBytes(region.startKey, covered) > 0) {
-      problems.push(`no region covers the keys from ${bound(covered)} to ${bound(region.startKey)}`)
-    }
-    covered = region.endKey.length === 0 ? undefined : region.endKey
-  }
-  if (covered !== undefined && regions.length > 0) {
-    problems.push(`no region covers the keys from ${bound(covered)} on`)
-  }
-}
-
-function bound(key: Buffer): string {
-  return key.length === 0 ? 'the beginning' : `"${printableKey(key)}"`
+/** While a membership change is under way, of the voters before it and of those after it. */
+export function hasQuorum({ region }: RegionInfo, reachable: ReadonlySet<StoreId>): boolean {
+  return [PeerRole.IncomingVoter, PeerRole.DemotingVoter].every((other) => {
+    const voters = region.peers.filter(({ role }) => role === PeerRole.Voter || role === other)
+    const there = voters.filter(({ storeId }) => reachable.has(storeId))
+    return there.length > voters.length / 2
+  })
 }

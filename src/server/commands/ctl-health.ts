@@ -3,10 +3,10 @@ import type { PdAdmin } from '../../pd/admin-port.ts'
 import type { PdClient } from '../../pd/port.ts'
 import { isGone } from '../../pd/store-condition.ts'
 import type { CliIo } from '../cli/cli-io.ts'
+import { findProblems } from '../cli/cluster-problems.ts'
 import {
   countRegions,
   countSilentStores,
-  findProblems,
   type RegionCounts,
   viewCluster,
 } from '../cli/cluster-view.ts'
@@ -57,6 +57,7 @@ function remarks(
 
 function summary(regions: number, counts: RegionCounts): string {
   const parts = [
+    [counts.noQuorum, 'without a quorum'],
     [counts.noLeader, 'without a leader'],
     [counts.missingPeers, 'missing a replica'],
     [counts.downPeers, 'with a replica down'],
@@ -65,5 +66,5 @@ function summary(regions: number, counts: RegionCounts): string {
     [counts.leavingPeers, 'leaving a store'],
   ] as const
   const told = parts.filter(([count]) => count > 0).map(([count, what]) => `${count} ${what}`)
-  return `of ${formatCount(regions, 'region')}: ${told.join(', ') || 'none is affected'}`
+  return `of ${formatCount(regions, 'region')}: ${told.join(', ') || 'all have a leader and their replicas'}`
 }

@@ -1,12 +1,19 @@
 /** `polyraft ctl store list|show|delete`. */
 
+import type { DiskState } from '../../base/disk-state.ts'
 import { PolyraftError } from '../../base/errors.ts'
 import type { StoreId } from '../../base/ids.ts'
 import type { PdAdmin } from '../../pd/admin-port.ts'
 import { type PdClient, type RegionInfo, type StoreMeta, StoreState } from '../../pd/port.ts'
 import type { StoreCondition } from '../../pd/store-condition.ts'
 import type { CliIo } from '../cli/cli-io.ts'
-import { type ClusterView, conditionOf, heartbeatAgeMs, viewCluster } from '../cli/cluster-view.ts'
+import {
+  type ClusterView,
+  conditionOf,
+  diskStateOf,
+  heartbeatAgeMs,
+  viewCluster,
+} from '../cli/cluster-view.ts'
 import { print } from '../cli/output.ts'
 import { formatCount, formatSeconds } from '../cli/progress.ts'
 import { type Column, formatFields, formatTable } from '../cli/table.ts'
@@ -23,13 +30,14 @@ interface StoreRow {
   /** Of its disk, in bytes; null = it has not told yet. */
   readonly capacity: number | null
   readonly available: number | null
+  readonly diskState: DiskState | null
 }
 
 const COLUMNS: readonly Column<StoreRow>[] = [
   { title: 'ID', cell: (row) => String(row.store.id), right: true },
   { title: 'ADDRESS', cell: (row) => row.store.address },
   { title: 'STATUS', cell: (row) => row.store.statusAddress },
-  { title: 'STATE', cell: (row) => row.condition },
+  { title: 'STATE', cell: stateOf },
   { title: 'HEARD', cell: heard },
   { title: 'PEERS', cell: (row) => String(row.peers), right: true },
   { title: 'LEADERS', cell: (row) => String(row.leaders), right: true },
@@ -38,6 +46,12 @@ const COLUMNS: readonly Column<StoreRow>[] = [
   { title: 'VERSION', cell: (row) => row.store.version },
   { title: 'LABELS', cell: (row) => labels(row.store) },
 ]
+
+function stateOf({ condition, diskState }: StoreRow): string {
+  return diskState === null || diskState === 'normal'
+    ? condition
+    : `${condition}, disk ${diskState.replace('-', ' ')}`
+}
 
 function heard(row: StoreRow): string {
   return row.heartbeatAgeSeconds === null
@@ -61,7 +75,7 @@ export async function printStores(
   admin: PdAdmin,
   options: CtlOptions,
 ): Promise<void> {
-  const rows = await rowsOf(await viewCluster(pd, admin, Date.now()), pd)
+  const rows = rowsOf(await viewCluster(pd, admin, Date.now()))
   await print(io.stdout, options.write === 'json' ? json(rows) : formatTable(COLUMNS, rows))
 }
 
@@ -73,7 +87,7 @@ export async function printStore(
   options: CtlOptions,
 ): Promise<void> {
   const view = await viewCluster(pd, admin, Date.now())
-  const row = (await rowsOf(view, pd)).find(({ store }) => store.id === storeId)
+  const row = rowsOf(view).find(({ store }) => store.id === storeId)
   if (row === undefined) throw new PolyraftError('NotFound', `there is no store ${storeId}`)
   if (options.write === 'json') await print(io.stdout, `${toJson(flat(row))}\n`)
   else await print(io.stdout, storeText(row))
@@ -83,7 +97,7 @@ function storeText(row: StoreRow): string {
   const { store } = row
   return formatFields([
     ['store', String(store.id)],
-    ['state', row.condition],
+    ['state', stateOf(row)],
     ['address', store.address],
     ['peer address', store.peerAddress],
     ['status', store.statusAddress || '-'],
@@ -125,11 +139,11 @@ function removalText(store: StoreMeta, regions: number): string {
     : `store ${id} is being removed; ${left}: polyraft ctl store show ${id} tells how far it is`
 }
 
-async function rowsOf(view: ClusterView, pd: PdClient): Promise<StoreRow[]> {
-  const stats = await Promise.all(view.stores.map(({ id }) => pd.getStoreStats(id)))
+function rowsOf(view: ClusterView): StoreRow[] {
   const peers = countBy(view.regions, (info) => info.region.peers.map((peer) => peer.storeId))
   const leaders = countBy(view.regions, ({ leader }) => (leader ? [leader.storeId] : []))
-  return view.stores.map((store, i): StoreRow => {
+  return view.stores.map((store): StoreRow => {
+    const stats = view.stats.get(store.id)
     const ageMs = heartbeatAgeMs(store, view.nowMs)
     return {
       store,
@@ -137,8 +151,9 @@ async function rowsOf(view: ClusterView, pd: PdClient): Promise<StoreRow[]> {
       heartbeatAgeSeconds: Number.isFinite(ageMs) ? Math.max(0, ageMs) / 1000 : null,
       peers: peers.get(store.id) ?? 0,
       leaders: leaders.get(store.id) ?? 0,
-      capacity: stats[i]?.capacity ?? null,
-      available: stats[i]?.available ?? null,
+      capacity: stats?.capacity ?? null,
+      available: stats?.available ?? null,
+      diskState: diskStateOf(stats) ?? null,
     }
   })
 }

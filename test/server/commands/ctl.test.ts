@@ -1,7 +1,7 @@
 import { beforeEach, describe, expect, test } from 'vitest'
-import { GIB } from '../../../src/base/limits.ts'
+import { GIB, MIB } from '../../../src/base/limits.ts'
 import type { StoreMeta, StoreStats } from '../../../src/pd/port.ts'
-import { findProblems } from '../../../src/server/cli/cluster-view.ts'
+import { findProblems } from '../../../src/server/cli/cluster-problems.ts'
 import { registerCtl } from '../../../src/server/commands/ctl.ts'
 import { FakeCluster, storeMeta } from '../../client/fake-cluster.ts'
 import { FakeIo, Sink } from '../cli/fake-io.ts'
@@ -10,10 +10,13 @@ let cluster: FakeCluster
 let io: FakeIo
 /** What differs from a healthy store. */
 let changes: Map<number, Partial<StoreMeta>>
+/** Disk space of stores that are short of it. */
+let freeBytes: Map<number, number>
 
 beforeEach(() => {
   cluster = new FakeCluster([1, 2, 3]).bootstrap(['m\0'], [1, 2])
   changes = new Map()
+  freeBytes = new Map()
   io = new FakeIo(cluster)
   io.openPd = async () => {
     const pd = cluster.pd()
@@ -35,7 +38,7 @@ function statsOf(storeId: number): StoreStats {
   return {
     storeId,
     capacity: 252 * GIB,
-    available: 1.5 * GIB,
+    available: freeBytes.get(storeId) ?? 1.5 * GIB,
     usedSize: 0,
     regionCount: 2,
     startTime: 0,
@@ -66,10 +69,25 @@ describe('store list', () => {
     ])
   })
 
+  test('says whose disk is full', async () => {
+    freeBytes.set(1, 300 * MIB).set(3, 200 * MIB)
+    await run('store', 'list')
+    expect(io.stdout.lines[1]).toContain('  up, disk almost full  ')
+    expect(io.stdout.lines[3]).toContain('  up, disk full  ')
+    await run('store', 'show', '1')
+    expect(io.stdout.text).toMatch(/^state +up, disk almost full$/m)
+  })
+
   test('as JSON', async () => {
     changes.set(1, { lastHeartbeatMs: 0 })
+    freeBytes.set(3, 300 * MIB)
     await run('store', 'list', '-w', 'json')
     const stores = JSON.parse(io.stdout.text)
+    expect(stores.map((store: { diskState: unknown }) => store.diskState)).toEqual([
+      'normal',
+      null,
+      'almost-full',
+    ])
     expect(stores).toHaveLength(3)
     expect(stores[0]).toMatchObject({ id: 1, condition: 'down', heartbeatAgeSeconds: null })
     expect(stores[0]).toMatchObject({ capacity: 252 * GIB, available: 1.5 * GIB })
@@ -128,7 +146,6 @@ describe('region', () => {
   })
 
   test('show: how far snapshots are', async () => {
-    const MIB = 1024 * 1024
     const progress = [
       { phase: 'send', storeId: 3, bytes: 12 * MIB, bytesTotal: 256 * MIB },
       { phase: 'build', bytes: 0, bytesTotal: 0 },
@@ -202,11 +219,54 @@ describe('health', () => {
     await run('health')
     expect(io.exitCode).toBe(1)
     expect(io.stdout.lines).toEqual([
-      expect.stringMatching(/store 3 \(store-3:20160\) has not been heard for 31 s/),
-      expect.stringMatching(/region 100 has no leader/),
-      expect.stringMatching(/region 100: peer 103 is on store 3, which is disconnected/),
-      expect.stringMatching(/region 104: peer 107 is on store 3, which is disconnected/),
-      'of 2 regions: 1 without a leader',
+      'unhealthy: store 3 (store-3:20160) has not been heard for 31 s; 2 regions have a replica on it',
+      'unhealthy: region 100 has no leader',
+      'of 2 regions: 1 without a leader, 2 with a replica down',
+    ])
+  })
+
+  test('a minority of the stores: nothing has a quorum, and each silent store is told once', async () => {
+    changes.set(2, { lastHeartbeatMs: Date.now() - 31_000 })
+    changes.set(3, { lastHeartbeatMs: Date.now() - 3_600_000 })
+    const silent = cluster.infos()[0]!.region.peers[2]!
+    cluster.pdFrozen = cluster
+      .infos()
+      .map((info) => ({ ...info, downPeers: [{ peer: silent, downSeconds: 31 }] }))
+    await run('health')
+    expect(io.exitCode).toBe(1)
+    expect(io.stdout.lines).toEqual([
+      'unhealthy: 2 regions have no quorum, so no reads and no writes: most of their replicas are ' +
+        'on stores that are silent (100, 104)',
+      'unhealthy: store 2 (store-2:20160) has not been heard for 31 s; 2 regions have a replica on it',
+      'unhealthy: store 3 (store-3:20160) has not been heard for 3600 s; 2 regions have a replica on it',
+      'of 2 regions: 2 without a quorum, 2 with a replica down',
+    ])
+  })
+
+  test('while voters are exchanged, those before and those after have to be there', async () => {
+    cluster.addresses.set(4, 'store-4:20160')
+    changes.set(3, { lastHeartbeatMs: Date.now() - 31_000 })
+    changes.set(4, { lastHeartbeatMs: Date.now() - 31_000 })
+    const [first, second] = cluster.infos()
+    const [a, b, c] = first!.region.peers
+    // Before: a and c. After: a, b and d.
+    const peers = [a!, { ...b!, role: 2 as const }, { ...c!, role: 3 as const }]
+    const d = { id: 108, storeId: 4, role: 2 as const }
+    cluster.pdFrozen = [{ ...first!, region: { ...first!.region, peers: [...peers, d] } }, second!]
+    await run('health')
+    expect(io.stdout.lines[0]).toMatch(/^unhealthy: 1 region has no quorum.* its .*\(100\)$/)
+  })
+
+  test('a store that takes no writes for want of space', async () => {
+    freeBytes.set(1, 300 * MIB).set(3, 200 * MIB)
+    await run('health')
+    expect([io.exitCode, io.stdout.lines]).toEqual([
+      1,
+      [
+        'unhealthy: the disk of store 1 (store-1:20160) is almost full: it takes deletes, but no writes',
+        'unhealthy: the disk of store 3 (store-3:20160) is full: it takes neither writes nor deletes',
+        'of 2 regions: all have a leader and their replicas',
+      ],
     ])
   })
 
@@ -243,7 +303,9 @@ describe('health', () => {
       leavingPeers: 2,
     })
     expect(io.stdout.text).toMatch(/region 100 has 1 of 3 replicas/)
-    expect(io.stdout.text).toMatch(/peer 107 is on store 3, which is destroyed/)
+    expect(io.stdout.text).toMatch(
+      /store 3 \(store-3:20160\) is destroyed; 1 region has a replica on it/,
+    )
   })
 
   test('a store that is emptied, with and without somewhere to go', async () => {
@@ -274,17 +336,18 @@ describe('health', () => {
 
   test('gaps and silent peers', () => {
     const stores = [1, 2, 3].map((id) => storeMeta(id, 'a'))
+    const stats = new Map()
     const settings = { replicas: 3, maxStoreDownMs: 60_000 }
     const infos = cluster.infos()
     const right = infos[1]!
     const peer = right.region.peers[0]!
     const regions = [{ ...right, downPeers: [{ peer, downSeconds: 5 }] }]
-    expect(findProblems({ stores, regions, settings, nowMs: Date.now() })).toEqual([
+    expect(findProblems({ stores, stats, regions, settings, nowMs: Date.now() })).toEqual([
       'region 104: peer 105 has been silent for 5 s',
       'no region covers the keys from the beginning to "m\\x00"',
     ])
-    expect(findProblems({ stores, regions: [infos[0]!], settings, nowMs: Date.now() })).toEqual([
-      'no region covers the keys from "m\\x00" on',
-    ])
+    expect(
+      findProblems({ stores, stats, regions: [infos[0]!], settings, nowMs: Date.now() }),
+    ).toEqual(['no region covers the keys from "m\\x00" on'])
   })
 })
