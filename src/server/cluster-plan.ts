@@ -127,6 +127,11 @@ class PortPicker {
   }
 }
 
+/** What a command line needs to reach the PD; '' where its default does. */
+export function pdFlag({ pdAddress }: Pick<ClusterPlan, 'pdAddress'>): string {
+  return pdAddress === '127.0.0.1:2379' ? '' : ` --pd ${pdAddress}`
+}
+
 export function pdArguments(plan: ClusterPlan, main: string): string[] {
   return [
     main,

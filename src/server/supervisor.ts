@@ -5,7 +5,8 @@
  * - pids.json names the running processes: it is replaced whenever one starts.
  * - One supervisor a directory, and none while processes of an earlier one still use it.
  * - A start that fails by itself before the cluster was ready once ends the whole start; later, and
- *   after a signal from outside, a process is started again.
+ *   after a signal from outside, a process is started again. So is a store of a cluster that is
+ *   resumed, while another store may still come up: what its reason asks for takes a PD that runs.
  * - Stores stop before PD, so that they can still tell it.
  */
 import { join } from 'node:path'
@@ -21,6 +22,7 @@ import type { PdClient } from '../pd/port.ts'
 import { isGone } from '../pd/store-condition.ts'
 import { claimDirectories } from './cluster-lock.ts'
 import { type ClusterPlan, pdArguments, type StorePlan, storeArguments } from './cluster-plan.ts'
+import { clusterRemarks } from './cluster-remarks.ts'
 import { type Death, ManagedProcess } from './managed-process.ts'
 import { readStoreIds, writePids } from './pids-file.ts'
 
@@ -54,6 +56,8 @@ export class Supervisor {
   readonly #deaths = new Map<string, { readonly why: string; readonly atMs: number }>()
   /** Stores whose id is being looked at after a start. */
   readonly #relearning = new Set<number>()
+  /** Stores that failed before the cluster was ready. */
+  readonly #unstartable = new Set<string>()
   readonly #failed: Promise<never>
   #fail: (error: Error) => void = () => {}
   #lock: DirectoryLock | undefined = undefined
@@ -92,12 +96,25 @@ export class Supervisor {
       await this.#race(this.#startStores(pd))
       await this.#race(this.#until(() => this.#isMissing(pd)))
       // A directory that was emptied since belongs to another store now.
-      for (let i = 0; i < this.#stores.length; i++) await this.#readId(i)
+      for (let i = 0; i < this.#stores.length; i++) {
+        if (await this.#readId(i)) this.#sayIsNew(i)
+      }
+      await this.#sayRemarks(pd)
     } finally {
       await pd.close()
     }
     this.#wasReady = true
     this.#writePids()
+  }
+
+  async #sayRemarks(pd: PdClient): Promise<void> {
+    try {
+      const remarks = await clusterRemarks(this.#options.plan, this.#storeIds, pd)
+      for (const remark of remarks) this.#options.onNotice(remark)
+    } catch (error) {
+      // The cluster serves without them.
+      this.#options.onNotice(`cannot tell how the cluster is: ${errorMessage(error)}`)
+    }
   }
 
   stores(): RunningStore[] {
@@ -149,8 +166,7 @@ export class Supervisor {
       if (this.#stopping) return
       if (await this.#readId(i)) {
         this.#writePids()
-        const what = `store ${store.number} is a new one, with the id ${this.#storeIds[i]}`
-        this.#options.onNotice(what)
+        this.#sayIsNew(i)
       }
     } catch (error) {
       // It died again; its next start comes here anew.
@@ -158,6 +174,11 @@ export class Supervisor {
     } finally {
       this.#relearning.delete(i)
     }
+  }
+
+  #sayIsNew(i: number): void {
+    const { number } = this.#options.plan.stores[i]!
+    this.#options.onNotice(`store ${number} is a new one, with the id ${this.#storeIds[i]}`)
   }
 
   /** As the store itself says; true when it is not the one that was known. */
@@ -173,7 +194,7 @@ export class Supervisor {
   #onDeath(name: string, death: Death): void {
     if (this.#stopping) return
     const why = death.lastLine === '' ? '' : `: ${death.lastLine.replace(/^polyraft: /, '')}`
-    if (death.failed && !this.#wasReady) {
+    if (death.failed && !this.#wasReady && !this.#canWaitFor(name, death)) {
       this.#fail(
         new PolyraftError('Unavailable', `${name} did not start${why || ` (${death.how})`}`),
       )
@@ -184,6 +205,14 @@ export class Supervisor {
     const what =
       death.pid === 0 ? 'could not be started' : `(pid ${death.pid}) died of ${death.how}`
     this.#options.onNotice(`${name} ${what}${why}; ${next}`)
+  }
+
+  /** A store that could not start, in a cluster that others may hold up. */
+  #canWaitFor(name: string, death: Death): boolean {
+    this.#unstartable.add(name)
+    const isStore = name !== this.#pd.spec.name
+    const othersMayStart = this.#unstartable.size < this.#stores.length
+    return this.#options.plan.resumed && isStore && death.restarting && othersMayStart
   }
 
   /** Said once: it is tried every second. */

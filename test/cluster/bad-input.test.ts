@@ -265,7 +265,7 @@ describe('data directories', () => {
       expect(await server(newer, cluster.pd)).toMatch(/format 9, this program reads 1/)
 
       swap(join(other.dir, 'store-1'), join(other.dir, 'store-2'))
-      await expect(other.up()).rejects.toThrow(/store \d says .*, which is the address of store \d/)
+      await expectStoreRefused(other, /store \d says .*, which is the address of store \d/)
       swap(join(other.dir, 'store-1'), join(other.dir, 'store-2'))
       await other.up()
     } finally {
@@ -274,6 +274,14 @@ describe('data directories', () => {
     await expectUnchanged()
   })
 })
+
+/** The others come up, and wait for the one that is told until they are stopped. */
+async function expectStoreRefused(other: TestCluster, reason: RegExp): Promise<void> {
+  const up = expect(other.up()).rejects.toThrow('exited with 0')
+  await expect.poll(() => other.output, { timeout: 20_000 }).toMatch(reason)
+  expect(await other.stop()).toBe(0)
+  await up
+}
 
 async function overwriteIdentVersion(dir: string): Promise<void> {
   const options = { blockCacheBytes: MIB, writeBufferBytes: MIB, logger: silentLogger }

@@ -4,13 +4,16 @@ import { getPriority } from 'node:os'
 import { join } from 'node:path'
 import { expect, onTestFinished, test } from 'vitest'
 import { systemErrorCode } from '../../src/base/errors.ts'
+import { freePortBlock } from '../../src/bench/port-block.ts'
 import type { Pids } from '../../src/server/pids-file.ts'
 import { polyraft, Running } from '../cluster/cli.ts'
 import { temporaryDirectory } from './fixtures.ts'
 
+const FREE_PORTS = ['--pd-port', '0', '--store-port', '0', '--status-port', '0']
+
 class Up extends Running {
   constructor(dir: string, ...args: string[]) {
-    const ports = ['--pd-port', '0', '--store-port', '0', '--status-port', '0']
+    const ports = args.includes('--pd-port') ? [] : FREE_PORTS
     super(['up', '--dir', dir, ...ports, ...args], { leadsGroup: true })
     // After a failed test too, nothing is left: the supervisor first, which starts again what dies.
     onTestFinished(async () => {
@@ -145,6 +148,36 @@ test('a store that lost its directory says what to do, and comes back as a new o
   while ((await statusOf(status)).regionCount < 4) {
     await new Promise((resolve) => setTimeout(resolve, 50))
   }
+  expect(await up.stop('SIGTERM')).toBe(0)
+})
+
+test('a store whose directory is lost while nothing runs: the rest comes up, and it joins anew', async () => {
+  const dir = join(temporaryDirectory(), 'data')
+  const base = await freePortBlock(7)
+  const ports = ['--pd-port', base, '--store-port', base + 1, '--status-port', base + 4].map(String)
+  const first = new Up(dir, ...ports)
+  await first.until(/^ready/m)
+  const { dir: lost } = readPids(dir).stores[2]!
+  expect(await first.stop('SIGINT')).toBe(0)
+  rmSync(lost, { recursive: true })
+
+  // As many as there are: it says who is missing, and that stores would have more replicas.
+  const smaller = new Up(dir, ...ports)
+  await smaller.until(/^ready/m)
+  expect(smaller.stdout).toMatch(
+    /store 3 \(.*\) of this cluster is not among the stores in .*data:/,
+  )
+  expect(await smaller.stop('SIGINT')).toBe(0)
+
+  const up = new Up(dir, ...ports, '--stores', '3')
+  await up.until(
+    /store 3 .*died of exit code 1: .*silent for 20 s.* --physically-destroyed; starting/,
+  )
+  const ctl = ['ctl', 'store', 'delete', '3', '--physically-destroyed', '--pd', `127.0.0.1:${base}`]
+  await expect.poll(async () => (await polyraft(ctl)).stderr, { timeout: 40_000 }).toBe('')
+  await up.until(/store 3 is a new one, with the id \d+/)
+  await up.until(/^ready/m)
+  expect(up.stdout.match(/died of/g)).toHaveLength(1)
   expect(await up.stop('SIGTERM')).toBe(0)
 })
 

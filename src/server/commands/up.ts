@@ -1,6 +1,6 @@
 /** `polyraft up`: a whole cluster on this machine. */
 import { type Command, InvalidArgumentError } from 'commander'
-import type { ClusterPlan } from '../cluster-plan.ts'
+import { type ClusterPlan, pdFlag } from '../cluster-plan.ts'
 import { reportError } from '../report.ts'
 import type { Supervisor } from '../supervisor.ts'
 
@@ -108,7 +108,7 @@ function renderTable(plan: ClusterPlan, supervisor: Supervisor): string {
 }
 
 function renderReady(plan: ClusterPlan): string {
-  const pd = plan.pdAddress === '127.0.0.1:2379' ? '' : ` --pd ${plan.pdAddress}`
+  const pd = pdFlag(plan)
   return `ready: PD on ${plan.pdAddress}; Ctrl-C stops everything. In another terminal:
   npx polyraft kv put hello world${pd}
   npx polyraft kv get hello${pd}
