@@ -31,6 +31,12 @@ export const SCHEDULE_DEFAULT: ScheduleConfig = {
 /** A store sends a heartbeat every ten seconds: one that missed two is disconnected. */
 export const DISCONNECTED_AFTER_MS = 20_000
 
+/**
+ * Least maxStoreDownMs that an operator may choose; programs may choose less. Below it a pause that
+ * is nothing would have all replicas of a store made anew.
+ */
+export const STORE_DOWN_MS_MIN = DISCONNECTED_AFTER_MS + 10_000
+
 export function scheduleConfig(changes: Partial<ScheduleConfig> = {}): ScheduleConfig {
   const config = { ...SCHEDULE_DEFAULT, ...changes }
   for (const [name, value] of Object.entries(config)) {

@@ -13,14 +13,16 @@ const EXPECTED: { readonly [Kind in Exclude<SettingKind, 'choice'>]: string } = 
   count: 'a whole number',
   size: 'a size such as "64MiB"',
   'size-or-auto': 'a size such as "64MiB", or "auto"',
-  duration: 'a time such as "10s" or "100ms"',
+  duration: 'a time with its unit, such as "10s" or "100ms"',
   list: 'a list of strings',
   labels: 'a table of strings, such as { zone = "a" }',
   switch: 'true or false',
 }
 
 export function parseTomlValue(setting: Setting, raw: unknown): Parsed {
-  const value = fromToml(setting, raw)
+  // A number is a time only to programs, which say in the name of a field what it counts.
+  const isBareTime = setting.kind === 'duration' && typeof raw === 'number'
+  const value = isBareTime ? undefined : fromToml(setting, raw)
   if (value !== undefined) return checkRange(setting, value)
   return {
     problem: `expected ${expected(setting)}, found ${describeValue(raw)}${hint(setting, raw)}`,

@@ -1,6 +1,7 @@
 /**
  * Sizes and times as people write them: "64MiB", "1.5GB", "10s", "1m30s". As in TiKV's files KB and
- * KiB are both 1024 bytes. A bare number is bytes, or milliseconds.
+ * KiB are both 1024 bytes. A bare number is bytes; as a time it is refused, for 30 may be meant as
+ * seconds or as minutes.
  */
 
 const SIZE_UNITS: readonly (readonly [string, number])[] = [
@@ -30,7 +31,6 @@ export function parseSize(text: string): number | undefined {
 /** Milliseconds; undefined when it is not a time. */
 export function parseDuration(text: string): number | undefined {
   const whole = text.trim()
-  if (/^\d+$/.test(whole)) return Number(whole)
   if (!/^(\d+(?:\.\d+)?(?:ms|d|h|m|s))+$/.test(whole)) return undefined
   let total = 0
   for (const [, count, unit] of whole.matchAll(/(\d+(?:\.\d+)?)(ms|d|h|m|s)/g)) {

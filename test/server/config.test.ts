@@ -138,7 +138,15 @@ describe('refused, with file, key and what to do', () => {
     ],
     [
       '[raftstore]\nraft-base-tick-interval = true',
-      'FILE [raftstore] raft-base-tick-interval: expected a time such as "10s" or "100ms", found true',
+      'FILE [raftstore] raft-base-tick-interval: expected a time with its unit, such as "10s" or "100ms", found true',
+    ],
+    [
+      '[raftstore]\nraft-base-tick-interval = 100',
+      'FILE [raftstore] raft-base-tick-interval: expected a time with its unit, such as "10s" or "100ms", found 100',
+    ],
+    [
+      '[raftstore]\nmax-peer-down-duration = "10"',
+      'FILE [raftstore] max-peer-down-duration: expected a time with its unit, such as "10s" or "100ms", found "10"',
     ],
     [
       '[raftstore]\nraft-entry-max-size = "8 bananas"',

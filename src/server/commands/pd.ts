@@ -3,10 +3,10 @@ import { resolve } from 'node:path'
 import { type Command, InvalidArgumentError, Option } from 'commander'
 import { isWildcard, parseAddress } from '../../base/address.ts'
 import { PolyraftError } from '../../base/errors.ts'
-import { SCHEDULE_DEFAULT } from '../../pd/schedule-config.ts'
+import { SCHEDULE_DEFAULT, STORE_DOWN_MS_MIN } from '../../pd/schedule-config.ts'
 import { addressText } from '../cli/options.ts'
 import { LOG_LEVELS, type LogLevel } from '../log-levels.ts'
-import { parseDuration } from '../units.ts'
+import { formatDuration, parseDuration } from '../units.ts'
 import { WrongUsage } from '../wrong-usage.ts'
 
 interface PdFlags {
@@ -42,7 +42,7 @@ export function register(program: Command): void {
         '--max-store-down-time <time>',
         'replace the replicas of a store that is silent for so long',
       )
-        .argParser(duration)
+        .argParser(downTime)
         .default(SCHEDULE_DEFAULT.maxStoreDownMs, '30m'),
     )
     .option('--etcd <urls>', 'keep the state in etcd')
@@ -58,10 +58,16 @@ function count(text: string): number {
   return Number(text)
 }
 
-function duration(text: string): number {
+function downTime(text: string): number {
   const ms = parseDuration(text)
-  if (ms === undefined || ms === 0 || ms > Number.MAX_SAFE_INTEGER)
-    throw new InvalidArgumentError('a time, like 30m or 1h')
+  if (ms === undefined || ms > Number.MAX_SAFE_INTEGER)
+    throw new InvalidArgumentError('a time with its unit: write 30s or 30m')
+  if (ms < STORE_DOWN_MS_MIN) {
+    const least = formatDuration(STORE_DOWN_MS_MIN)
+    throw new InvalidArgumentError(
+      `at least ${least}: a store is heard every 10s, and is disconnected before it is down`,
+    )
+  }
   return ms
 }
 

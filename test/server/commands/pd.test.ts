@@ -15,8 +15,12 @@ async function wrongUsage(...args: string[]): Promise<string> {
 }
 
 describe('wrong usage', () => {
-  test.each(['0s', 'soon', `${'9'.repeat(400)}d`])('a store is down after %s', async (time) => {
-    expect(await wrongUsage('--max-store-down-time', time)).toContain('a time, like 30m or 1h')
+  test.each(['30', 'soon', `${'9'.repeat(400)}d`])('a store is down after %s', async (time) => {
+    expect(await wrongUsage('--max-store-down-time', time)).toContain('write 30s or 30m')
+  })
+
+  test.each(['0s', '30ms', '29s'])('a store is down after %s, too soon', async (time) => {
+    expect(await wrongUsage('--max-store-down-time', time)).toContain('at least 30s: ')
   })
 
   test.each([
