@@ -55,11 +55,7 @@ export function parseFlagValue(setting: Setting, text: string): Parsed {
   if (setting.kind === 'list') return parseTomlValue(setting, splitList(text))
   if (setting.kind === 'count' && /^\d+$/.test(text)) return parseTomlValue(setting, Number(text))
   if (setting.kind === 'switch' && /^(true|false)$/.test(text)) return { value: text === 'true' }
-  if (setting.kind === 'labels') {
-    const labels = parseLabels(text)
-    if (labels === undefined) return { problem: `expected k=v,…, found "${text}"` }
-    return { value: labels }
-  }
+  if (setting.kind === 'labels') return parseLabels(text)
   return parseTomlValue(setting, text)
 }
 
@@ -70,14 +66,16 @@ function splitList(text: string): string[] {
     .filter((each) => each !== '')
 }
 
-function parseLabels(text: string): Record<string, string> | undefined {
-  const labels: Record<string, string> = {}
+function parseLabels(text: string): Parsed {
+  const labels = new Map<string, string>()
   for (const pair of splitList(text)) {
     const match = /^([^=\s]+)=(.*)$/.exec(pair)
-    if (match === null) return undefined
-    labels[match[1]!] = match[2]!
+    if (match === null) return { problem: `expected k=v,…, found "${text}"` }
+    const [, name, value] = match
+    if (labels.has(name!)) return { problem: `"${name}" is there twice, found "${text}"` }
+    labels.set(name!, value!)
   }
-  return labels
+  return { value: Object.fromEntries(labels) }
 }
 
 function fromToml({ kind, choices }: Setting, raw: unknown): SettingValue | undefined {

@@ -3,7 +3,7 @@
  * is an error that names the file and the key, never ignored: a misspelt limit is no limit.
  */
 import { readFileSync } from 'node:fs'
-import { parse } from 'smol-toml'
+import { parse, TomlError } from 'smol-toml'
 import { type HostPort, isWildcard, parseAddress } from '../base/address.ts'
 import { errorMessage, PolyraftError, systemErrorCode } from '../base/errors.ts'
 import type { StoreConfig } from '../store/config.ts'
@@ -88,9 +88,18 @@ export function readToml(file: string, text: string, values: Map<string, Setting
   try {
     root = parse(text)
   } catch (error) {
-    throw invalid(file, `not valid TOML: ${errorMessage(error).split('\n')[0]}`)
+    throw invalid(file, syntaxProblem(error))
   }
   readTable(file, '', root, values)
+}
+
+/** Without the drawing of the place that the parser adds: messages are one line. */
+function syntaxProblem(error: unknown): string {
+  const what = errorMessage(error)
+    .split('\n')[0]!
+    .replace(/^Invalid TOML document: /, '')
+  const place = error instanceof TomlError ? `line ${error.line}, column ${error.column}: ` : ''
+  return `${place}not valid TOML: ${what}`
 }
 
 function readFile(file: string): string {
@@ -237,4 +246,16 @@ function mustBeConsistent(config: ServerConfig, source: SourceOf): void {
   if (isWildcard(config.addr.host) && config.advertiseAddr === '') {
     fail('server.advertise-addr', 'is needed when addr listens on every interface')
   }
+  const { addr, peerAddr, statusAddr } = config
+  if (collide(addr, peerAddr)) fail('server.peer-addr', 'is taken by addr: choose another port')
+  if (collide(addr, statusAddr)) fail('server.status-addr', 'is taken by addr: choose another port')
+  if (collide(peerAddr, statusAddr)) {
+    fail('server.status-addr', 'is taken by peer-addr: choose another port')
+  }
+}
+
+/** Both cannot be listened on. */
+function collide(a: HostPort, b: HostPort): boolean {
+  const isOneHost = a.host === b.host || isWildcard(a.host) || isWildcard(b.host)
+  return a.port !== 0 && a.port === b.port && isOneHost
 }

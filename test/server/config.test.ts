@@ -110,6 +110,12 @@ describe('values', () => {
   })
 })
 
+test('one port serves several hosts, and 0 is any', () => {
+  const text = '[server]\naddr = "a:1"\npeer-addr = "b:1"\nstatus-addr = "c:1"'
+  expect(load(text).config.statusAddr.port).toBe(1)
+  expect(load('[server]\naddr = "a:0"\nstatus-addr = "a:0"').config.addr.port).toBe(0)
+})
+
 test('no time is longer than a timer can wait', () => {
   for (const { name, kind, max } of SETTINGS) {
     if (kind === 'duration') expect(max, name).toBeLessThan(2 ** 31)
@@ -200,6 +206,18 @@ describe('refused, with file, key and what to do', () => {
       'FILE [server] advertise-addr is needed when addr listens on every interface',
     ],
     [
+      '[server]\naddr = "h:1"\nstatus-addr = "h:1"',
+      'FILE [server] status-addr is taken by addr: choose another port',
+    ],
+    [
+      '[server]\naddr = "h:1"\npeer-addr = "0.0.0.0:1"\nadvertise-peer-addr = "h:1"',
+      'FILE [server] peer-addr is taken by addr: choose another port',
+    ],
+    [
+      '[server]\npeer-addr = "127.0.0.1:20180"',
+      'FILE [server] status-addr is taken by peer-addr: choose another port',
+    ],
+    [
       '[server]\nlabels = { zone = 1 }',
       'FILE [server] labels: expected a table of strings, such as { zone = "a" }, found a table',
     ],
@@ -239,10 +257,15 @@ describe('refused, with file, key and what to do', () => {
   })
 
   test('a syntax error, a missing file, a bad flag', () => {
-    expect(problem('[server\n')).toMatch(/^FILE not valid TOML: /)
+    expect(problem('[server]\naddr = "a:1"\n  bad key = 1\n')).toMatch(
+      /^FILE line 3, column 7: not valid TOML: \w/,
+    )
     expect(() => loadConfig({ file: join(dir, 'none.toml') })).toThrow(/none.toml: .*no such file/)
     expect(() => loadConfig({ flags: { 'server.labels': 'zone' } })).toThrow(
       'flags: [server] labels: expected k=v,…, found "zone"',
+    )
+    expect(() => loadConfig({ flags: { 'server.labels': 'zone=a,zone=b' } })).toThrow(
+      'flags: [server] labels: "zone" is there twice, found "zone=a,zone=b"',
     )
   })
 })
