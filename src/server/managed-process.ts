@@ -10,15 +10,16 @@
  *                          stopped ◀──────────────┘
  */
 import { type ChildProcess, spawn } from 'node:child_process'
-import { closeSync, fstatSync, mkdirSync, openSync, readFileSync } from 'node:fs'
+import { closeSync, mkdirSync, openSync, writeSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { assert } from '../base/assert.ts'
-import { errorMessage } from '../base/errors.ts'
 import { SUPERVISED } from './process-life.ts'
 
 const RESTART_MS = 1000
 /** A graceful stop is bounded by seconds; who takes longer hangs. */
 const STOP_MS_MAX = 20_000
+/** Of standard error: far more than its last lines. */
+const TAIL_CHARACTERS_MAX = 16_384
 
 export interface ProcessSpec {
   /** For messages, such as "store 2". */
@@ -36,7 +37,7 @@ export interface Death {
   readonly how: string
   /** It ended by itself with an error, rather than by a signal from outside. */
   readonly failed: boolean
-  /** Last line that it wrote, stack frames aside; '' = none. Why that cannot be read, if it cannot. */
+  /** Last line of its standard error, stack frames aside; '' = none. Why it could not start, if so. */
   readonly lastLine: string
   readonly restarting: boolean
 }
@@ -50,7 +51,8 @@ export class ManagedProcess {
   readonly spec: ProcessSpec
   readonly #events: ProcessEvents
   #child: ChildProcess | undefined = undefined
-  #outputStart = 0
+  /** End of what the child wrote to standard error. */
+  #tail = ''
   #timer: NodeJS.Timeout | undefined = undefined
   #stopping = false
   #onStopped: (() => void)[] = []
@@ -77,14 +79,18 @@ export class ManagedProcess {
       this.#onSpawnFailed(error as Error)
       return
     }
-    this.#outputStart = fstatSync(output).size
     const child = spawn(this.spec.command, this.spec.args, {
       env: { ...process.env, [SUPERVISED]: '1' },
-      stdio: ['ignore', output, output],
+      stdio: ['ignore', output, 'pipe'],
     })
-    closeSync(output)
     this.#child = child
-    child.once('exit', (code, signal) => this.#onExit(code, signal))
+    this.#tail = ''
+    child.stderr!.on('data', (chunk: Buffer) => this.#onStderr(chunk, output))
+    // Not when it exits: the last of its output, which says why, may come after that.
+    child.once('close', (code, signal) => {
+      closeSync(output)
+      if (child.pid !== undefined) this.#onExit(code, signal)
+    })
     child.once('error', (error) => {
       if (child.pid === undefined) this.#onSpawnFailed(error)
     })
@@ -110,7 +116,7 @@ export class ManagedProcess {
 
   #onExit(code: number | null, signal: NodeJS.Signals | null): void {
     const how = signal === null ? `exit code ${code}` : `signal ${signal}`
-    this.#ended(how, signal === null && code !== 0, this.#lastLine())
+    this.#ended(how, signal === null && code !== 0, tellingLine(this.#tail))
   }
 
   #onSpawnFailed(error: Error): void {
@@ -127,12 +133,13 @@ export class ManagedProcess {
     for (const resolve of this.#onStopped.splice(0)) resolve()
   }
 
-  #lastLine(): string {
+  /** By way of here, so that the reason of a death is known when its disk takes nothing any more. */
+  #onStderr(chunk: Buffer, output: number): void {
+    this.#tail = (this.#tail + chunk.toString('utf8')).slice(-TAIL_CHARACTERS_MAX)
     try {
-      const written = readFileSync(this.spec.outputFile).subarray(this.#outputStart)
-      return tellingLine(written.toString('utf8'))
-    } catch (error) {
-      return errorMessage(error)
+      writeSync(output, chunk)
+    } catch {
+      // A full disk: what matters of it is told with the death.
     }
   }
 }

@@ -4,6 +4,7 @@ import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
 export interface PidsStore {
   /** As PD and the protocol know the store; 0 until it has one. */
   readonly id: number
+  /** 0 while it does not run. */
   readonly pid: number
   readonly address: string
   readonly status: string

@@ -2,7 +2,8 @@
  * `polyraft up`: a placement driver and its stores as processes of this machine.
  *
  * INVARIANTS
- * - pids.json names the running processes: it is replaced whenever one starts.
+ * - pids.json names the running processes: it is replaced whenever one starts, and when one is left
+ *   stopped, as 0: the pid may be another program's by then.
  * - One supervisor a directory, and none while processes of an earlier one still use it.
  * - A start that fails by itself before the cluster was ready once ends the whole start; later, and
  *   after a signal from outside, a process is started again. So is a store of a cluster that is
@@ -133,13 +134,17 @@ export class Supervisor {
     this.#stopping = true
     await Promise.all(this.#stores.map((store) => store.stop()))
     await this.#pd.stop()
-    await this.#lock?.release()
+    if (this.#lock === undefined) return
+    this.#writePids()
+    await this.#lock.release()
   }
 
   /** At once, without their consent. */
   kill(): void {
     this.#stopping = true
     for (const each of [...this.#stores, this.#pd]) each.kill()
+    // Nobody is left to see them end.
+    if (this.#lock !== undefined) this.#writePids(0)
   }
 
   #manage(name: string, args: string[], outputFile: string): ManagedProcess {
@@ -164,10 +169,10 @@ export class Supervisor {
     try {
       while (!this.#stopping && !(await isReady(store))) await sleep(RELEARN_MS)
       if (this.#stopping) return
-      if (await this.#readId(i)) {
-        this.#writePids()
-        this.#sayIsNew(i)
-      }
+      const isNew = await this.#readId(i)
+      this.#writePids()
+      if (isNew) this.#sayIsNew(i)
+      else this.#options.onNotice(`store ${store.number} (pid ${this.#stores[i]!.pid}) runs again`)
     } catch (error) {
       // It died again; its next start comes here anew.
       this.#options.onNotice(`store ${store.number}: ${errorMessage(error)}`)
@@ -200,6 +205,7 @@ export class Supervisor {
       )
       return
     }
+    if (!death.restarting) this.#writePids()
     const next = death.restarting ? 'starting it again in a second' : 'it is left stopped'
     if (why !== '' && this.#isRepeated(name, why)) return
     const what =
@@ -277,12 +283,13 @@ export class Supervisor {
     throw stoppedEarly()
   }
 
-  #writePids(): void {
+  /** `every` stands for the pid of each. */
+  #writePids(every?: number): void {
     const stores = this.stores().map(({ id, pid, address, status, dir }) => {
-      return { id, pid, address, status, dir }
+      return { id, pid: every ?? pid, address, status, dir }
     })
     try {
-      writePids(this.#pidsFile, { pd: this.#pd.pid, stores })
+      writePids(this.#pidsFile, { pd: every ?? this.#pd.pid, stores })
     } catch (error) {
       // The cluster does not depend on the file, and someone has to stay to stop it.
       this.#options.onNotice(`cannot write ${this.#pidsFile}: ${errorMessage(error)}`)

@@ -73,6 +73,8 @@ function pids() {
 
 /** Whoever was killed a moment ago may not have its successor yet. */
 function signal(pid, name) {
+  // To a signal, 0 would be this very process and all around it.
+  if (pid === 0) return
   try {
     process.kill(pid, name)
   } catch (error) {

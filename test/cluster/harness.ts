@@ -142,7 +142,9 @@ export class TestCluster {
   }
 }
 
+/** 0 is one that does not run: to a signal it would be this very process and all around it. */
 function kill(pid: number): void {
+  if (pid === 0) return
   try {
     process.kill(pid, 'SIGKILL')
   } catch (error) {
@@ -152,6 +154,7 @@ function kill(pid: number): void {
 }
 
 async function gone(pid: number): Promise<void> {
+  if (pid === 0) return
   for (;;) {
     try {
       process.kill(pid, 0)

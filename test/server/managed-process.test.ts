@@ -1,4 +1,4 @@
-import { rmSync, writeFileSync } from 'node:fs'
+import { readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { expect, onTestFinished, test } from 'vitest'
 import { type Death, ManagedProcess } from '../../src/server/managed-process.ts'
@@ -82,6 +82,24 @@ test('a child whose output cannot be written is a death, and is tried again', as
   rmSync(dirname(outputFile))
   await until(() => starts.length === 1)
   await child.stop()
+})
+
+test.runIf(process.platform === 'linux')(
+  'a child whose disk is full tells why it failed all the same',
+  async () => {
+    const { child, deaths, until } = manage('console.error("why"); process.exit(1)', false)
+    symlinkSync('/dev/full', child.spec.outputFile)
+    child.start()
+    await until(() => deaths.length === 1)
+    expect(deaths).toMatchObject([{ failed: true, lastLine: 'why' }])
+  },
+)
+
+test('what a child writes is kept in its file', async () => {
+  const { child, deaths, until } = manage('console.log("out"); console.error("why")', false)
+  child.start()
+  await until(() => deaths.length === 1)
+  expect(readFileSync(child.spec.outputFile, 'utf8').split('\n').sort()).toEqual(['', 'out', 'why'])
 })
 
 test('a killed child is started again, until it is stopped', async () => {

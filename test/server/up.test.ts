@@ -97,9 +97,12 @@ test('starts, restarts what dies, stops, and resumes', async () => {
   }
   const pids = allPids(dir)
   expect(pids.every(isAlive)).toBe(true)
+  await up.until(/^store 2 \(pid \d+\) runs again$/m)
 
   expect(await up.stop('SIGTERM')).toBe(0)
   expect(pids.filter(isAlive)).toEqual([])
+  // Whoever reads them later must not kill somebody else.
+  expect(allPids(dir)).toEqual([])
 
   const again = new Up(dir)
   await again.until(/^ready/m)
@@ -107,8 +110,9 @@ test('starts, restarts what dies, stops, and resumes', async () => {
   expect(readPids(dir).stores.map((store) => store.id)).toEqual(
     before.stores.map((store) => store.id),
   )
+  const resumed = allPids(dir)
   expect(await again.stop('SIGINT')).toBe(0)
-  expect(allPids(dir).filter(isAlive)).toEqual([])
+  expect(resumed.filter(isAlive)).toEqual([])
 })
 
 test.each(['SIGINT', 'SIGHUP'] as const)(
@@ -208,6 +212,7 @@ test('--no-restart leaves a dead store as it is', async () => {
   await up.until(/^ready/m)
   process.kill(readPids(dir).stores[0]!.pid, 'SIGKILL')
   await up.until(/died of signal SIGKILL; it is left stopped/)
+  expect(readPids(dir).stores[0]!.pid).toBe(0)
   expect(await up.stop('SIGTERM')).toBe(0)
 })
 
@@ -220,5 +225,6 @@ test('a second signal kills what does not stop', async () => {
   up.child.kill('SIGTERM')
   await up.until(/stopping/)
   expect(await up.stop('SIGTERM')).toBe(1)
+  expect(allPids(dir)).toEqual([])
   while (pids.some(isAlive)) await new Promise((resolve) => setImmediate(resolve))
 })
