@@ -2,6 +2,7 @@
 import { printableKey } from '../base/bytes.ts'
 import type { RegionStatus } from '../store/port.ts'
 import { formatPeer } from './region-json.ts'
+import type { Fact } from './status-facts.ts'
 
 /** More would make a page that nobody reads. */
 const ROWS_MAX = 500
@@ -9,7 +10,7 @@ const ROWS_MAX = 500
 export interface StatusPage {
   readonly title: string
   readonly ready: boolean
-  readonly facts: readonly (readonly [string, string])[]
+  readonly facts: readonly Fact[]
   readonly regionCount: number
   readonly regions: Iterable<RegionStatus>
 }
@@ -72,7 +73,7 @@ function renderRegion(status: RegionStatus): string {
     key(region.endKey, '+∞'),
     `${region.epoch.confVer}:${region.epoch.version}`,
     status.life === undefined ? status.role : `${status.role}, ${status.life}`,
-    status.leaderPeerId === 0 ? 'none' : String(status.leaderPeerId),
+    leaderOf(status),
     String(status.term),
     String(status.commitIndex),
     String(status.appliedIndex),
@@ -81,6 +82,13 @@ function renderRegion(status: RegionStatus): string {
   ]
   const link = `<td><a href="/region/${region.id}">${region.id}</a></td>`
   return `<tr>${link}${cells.map((cell) => `<td>${escapeHtml(cell)}</td>`).join('')}</tr>`
+}
+
+/** A leader that is not among the peers yet, or no more, has no store. */
+function leaderOf({ region, leaderPeerId }: RegionStatus): string {
+  if (leaderPeerId === 0) return 'none'
+  const leader = region.peers.find((peer) => peer.id === leaderPeerId)
+  return leader === undefined ? `peer ${leaderPeerId}` : `store ${leader.storeId}`
 }
 
 function key(bytes: Buffer, open: string): string {

@@ -13,6 +13,7 @@ import type { RegionStatus, StoreService } from '../store/port.ts'
 import { listenOn } from './listen.ts'
 import { formatMetrics, ProcessMetrics } from './metrics.ts'
 import { regionJson } from './region-json.ts'
+import { statusFacts } from './status-facts.ts'
 import { renderPage } from './status-page.ts'
 
 export interface StatusServerOptions {
@@ -107,11 +108,10 @@ export class StatusServer {
   #page(): string {
     const { store, facts } = this.#options
     const { ready, ...counts } = store.status()
-    const all = Object.entries({ ...counts, ...facts() })
     return renderPage({
       title: `polyraft store ${counts.storeId === 0 ? '' : counts.storeId}`.trim(),
       ready,
-      facts: all.map(([name, value]) => [label(name), factText(value)]),
+      facts: statusFacts({ ...counts, ...facts() }),
       regionCount: counts.regionCount,
       regions: this.#regionStatuses(),
     })
@@ -147,14 +147,4 @@ function send(response: ServerResponse, reply: Reply, headOnly: boolean): void {
     'x-content-type-options': 'nosniff',
   })
   response.end(headOnly ? undefined : reply.body)
-}
-
-/** peerAddress → Peer address. */
-function label(name: string): string {
-  const words = name.replace(/[A-Z]/g, (c) => ` ${c.toLowerCase()}`)
-  return words[0]!.toUpperCase() + words.slice(1)
-}
-
-function factText(value: unknown): string {
-  return typeof value === 'object' ? JSON.stringify(value) : String(value)
 }

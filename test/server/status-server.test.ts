@@ -124,6 +124,8 @@ test('the page lists regions, and escapes what users wrote', async () => {
   expect(html).toContain('polyraft store 1')
   expect(html).toContain('<a href="/region/7">7</a>')
   expect(html).toContain('72 on store 2 learner')
+  // Of the leader, rather than the id of its peer.
+  expect(html).toContain('<td>leader</td><td>store 1</td>')
   expect(html).not.toContain('<script')
   expect(html).not.toContain('<b>')
   expect(html).toContain('&#60;script&#62;')
