@@ -81,11 +81,23 @@ export interface JournalContents {
   readonly intactBytes: number
 }
 
+function mustHaveHeader(file: Buffer, path: string): void {
+  if (file.length < FILE_HEADER.length || file.readUInt32LE(0) !== MAGIC) {
+    throw corruption(path, 0, 'it does not begin as a PD journal')
+  }
+  const version = file.readUInt32LE(4)
+  if (version === VERSION) return
+  throw new PolyraftError(
+    'DataDirMismatch',
+    `${path} was written by another version of polyraft: it has format ${version}, this program ` +
+      `reads ${VERSION}; use the version that wrote it`,
+    { path, version },
+  )
+}
+
 /** Reads a whole journal; a torn last record is left out, other damage throws Corruption. */
 export function decodeJournal(file: Buffer, path: string): JournalContents {
-  if (!file.subarray(0, FILE_HEADER.length).equals(FILE_HEADER)) {
-    throw corruption(path, 0, 'it does not begin as a PD journal of this version')
-  }
+  mustHaveHeader(file, path)
   const records: PdWrite[][] = []
   let offset = FILE_HEADER.length
   while (offset < file.length) {

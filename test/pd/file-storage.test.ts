@@ -108,6 +108,20 @@ describe('FilePdStorage', () => {
     }
   })
 
+  test('a journal of another version is not called damaged', async () => {
+    await writeThree()
+    const path = join(dir, 'pd.log')
+    const journal = await readFile(path)
+    journal.writeUInt32LE(2, 4)
+    await writeFile(path, journal)
+    await expect(FilePdStorage.open(dir, silentLogger)).rejects.toMatchObject({
+      code: 'DataDirMismatch',
+      message: expect.stringMatching(/another version .* has format 2, this program reads 1; use/),
+    })
+    // And is left as it was.
+    expect(await readFile(path)).toEqual(journal)
+  })
+
   test('a missing record in the middle is corruption', async () => {
     const [first, second] = (await writeThree()) as [number, number, number]
     const whole = await readFile(join(dir, 'pd.log'))
