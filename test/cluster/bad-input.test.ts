@@ -94,7 +94,7 @@ describe('commands', () => {
       const path = file(name, `a\t1\n${row}\nz\t2\n`)
       const stopped = await refusal('kv', 'load', path, '--pd', cluster.pd)
       expect(stopped).toContain(`line 2: ${why}`)
-      expect(stopped).toContain('1 row was loaded before')
+      expect(stopped).toContain('1 row is known to be loaded')
       const skip = ['kv', 'load', path, '--on-error', 'skip', '--pd', cluster.pd]
       const { code, stderr } = await polyraft(skip)
       expect(stderr).toContain('skipped 1 line, the first: line 2: ')

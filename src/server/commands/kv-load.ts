@@ -21,6 +21,8 @@ const BATCH_BYTES = MIB
 /** The longest row there can be, with six characters for each of its bytes. */
 const LINE_BYTES_MAX = (KEY_BYTES_MAX + ENTRY_BYTES_MAX) * 6 + 1024
 const READ_BYTES = MIB
+/** With its only method, so that no text begins like it. */
+const GZIP_MAGIC = Buffer.from([0x1f, 0x8b, 0x08])
 
 export interface LoadOptions {
   readonly format: RowFormat
@@ -74,6 +76,14 @@ function unreadable(file: string, error: unknown): PolyraftError {
   return new PolyraftError('NotFound', `cannot read ${file}: ${why}`, { file }, { cause: error })
 }
 
+function mustNotBeGzip(start: Buffer): void {
+  if (!start.subarray(0, GZIP_MAGIC.length).equals(GZIP_MAGIC)) return
+  throw new PolyraftError(
+    'InvalidArgument',
+    'this is compressed with gzip; decompress it first: zcat FILE | polyraft kv load -',
+  )
+}
+
 interface LoadRow extends ParsedRow {
   /** Where it stands in the file, from 1. */
   readonly line: number
@@ -110,6 +120,7 @@ class Loader {
   async run(stream: Readable): Promise<void> {
     try {
       for await (const chunk of stream) {
+        if (this.#progress.bytes === 0) mustNotBeGzip(chunk as Buffer)
         this.#splitter.feed(chunk as Buffer)
         await this.#takeLines()
         this.#progress.bytes += (chunk as Buffer).length
@@ -231,13 +242,14 @@ class Loader {
     if (this.#error !== undefined) throw this.#error
   }
 
+  /** Also rows behind the one that failed, in other batches; of some it is not known. */
   #withRows(error: unknown): PolyraftError {
     const rows = formatCount(this.#progress.rows, 'row')
-    const verb = this.#progress.rows === 1 ? 'was' : 'were'
+    const verb = this.#progress.rows === 1 ? 'is' : 'are'
     const code = error instanceof PolyraftError ? error.code : 'Internal'
     return new PolyraftError(
       code,
-      `${errorMessage(error)}; ${rows} ${verb} loaded before`,
+      `${errorMessage(error)}; ${rows} ${verb} known to be loaded`,
       { rows: this.#progress.rows },
       { cause: error },
     )

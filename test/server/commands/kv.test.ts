@@ -2,6 +2,7 @@ import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Readable } from 'node:stream'
+import { gzipSync } from 'node:zlib'
 import fc from 'fast-check'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { PolyraftError } from '../../../src/base/errors.ts'
@@ -195,8 +196,17 @@ describe('load', () => {
   test('stops at a malformed line, with all rows before it loaded', async () => {
     const rows = Array.from({ length: 3000 }, (_, i) => `k${i}\tv\n`).join('')
     const path = await file(`${rows}nonsense\nlater\tv\n`)
-    await fails(run('load', path), /line 3001: .*no TAB.*; 3,000 rows were loaded before/)
+    await fails(run('load', path), /line 3001: .*no TAB.*; 3,000 rows are known to be loaded/)
     expect(cluster.data.size).toBe(3000)
+  })
+
+  test.each(['stop', 'skip'])('a gzip file is recognised, with --on-error %s', async (onError) => {
+    const path = await file(gzipSync('a\t1\n'.repeat(1000)))
+    await fails(
+      run('load', path, '--on-error', onError),
+      /compressed.*zcat FILE \| polyraft kv load -/,
+    )
+    expect(cluster.data.size).toBe(0)
   })
 
   test('skips malformed lines when told to, counts them, and loses nothing else', async () => {
@@ -235,19 +245,25 @@ describe('load', () => {
     })
 
     test('stop it, with the line, after what came before', async () => {
-      await fails(loadLarge(), /line 8: 202 bytes are too many; 7 rows were loaded before/)
+      await fails(loadLarge(), /line 8: 202 bytes are too many; 7 rows are known to be loaded/)
       expect(cluster.data.size).toBe(7)
     })
   })
 
   test('a malformed last line without a newline', async () => {
-    await fails(run('load', await file('a\t1\nnonsense')), /line 2: .*; 1 row was loaded/)
+    await fails(
+      run('load', await file('a\t1\nnonsense')),
+      /line 2: .*; 1 row is known to be loaded/,
+    )
   })
 
   test('a failing cluster ends it, and tells how many rows were loaded', async () => {
     cluster.pdMode = 'fail'
     const path = await file('a\t1\nb\t2\n')
-    await fails(run('load', path, '--timeout-ms', '50'), /PD is down.*; 0 rows were loaded/)
+    await fails(
+      run('load', path, '--timeout-ms', '50'),
+      /PD is down.*; 0 rows are known to be loaded/,
+    )
   })
 
   test('the last of equal keys wins, however many batches lie between', async () => {
