@@ -1,13 +1,20 @@
 /**
  * A call over many keys: sorted, cut into pieces, a bounded number of them in flight. A piece that
  * meets a region border is cut there just before it is sent, so a split under way costs nothing
- * but that. The batch settles when its last piece has, so that nothing goes on behind its back.
+ * but that, and a piece whose answer would be too large is asked for again in halves. The batch
+ * settles when its last piece has, so that nothing goes on behind its back.
  */
 import { assert } from '../base/assert.ts'
 import { compareBytes, EMPTY_BYTES } from '../base/bytes.ts'
 import { PolyraftError } from '../base/errors.ts'
 import { MIB } from '../base/limits.ts'
-import { NO_BUFFERS, RawKind, RawRequest, type RawResponse } from '../protocol/raw.ts'
+import {
+  GET_ANSWER_TOO_LARGE,
+  NO_BUFFERS,
+  RawKind,
+  RawRequest,
+  type RawResponse,
+} from '../protocol/raw.ts'
 import { type Region, regionContains } from '../region/region.ts'
 import type { Call, Reject, Settler } from './call.ts'
 import type { Dispatcher } from './dispatcher.ts'
@@ -163,6 +170,14 @@ export class Batch {
     this.#onPieceSettled()
   }
 
+  /** The piece is asked for again, as two. */
+  halve(from: number, to: number): void {
+    const middle = (from + to + 1) >>> 1
+    this.submit(from, middle)
+    this.submit(middle, to)
+    this.#onPieceSettled()
+  }
+
   onPieceFailed(error: PolyraftError): void {
     if (this.#error === undefined || error.code === 'Undetermined') this.#error = error
     this.#onPieceSettled()
@@ -231,6 +246,8 @@ class BatchPiece implements Settler {
   }
 
   fail(error: PolyraftError): void {
-    this.#batch.onPieceFailed(error)
+    const tooLarge = error.message.startsWith(GET_ANSWER_TOO_LARGE)
+    if (tooLarge && this.#to - this.#from > 1) this.#batch.halve(this.#from, this.#to)
+    else this.#batch.onPieceFailed(error)
   }
 }

@@ -13,6 +13,30 @@ afterEach(async () => {
 
 const key = fc.string({ unit: fc.constantFrom('a', 'b', 'c', 'd'), minLength: 1, maxLength: 4 })
 
+describe('a batch get whose answer is too large for the store', () => {
+  async function open(answerBytesMax: number): Promise<FakeCluster> {
+    const cluster = new FakeCluster([1, 2]).bootstrap(['m'], [1, 2])
+    kv = cluster.client()
+    await kv.batchPut([...'abcdmnop'].map((name) => [name, name.repeat(9)] as const))
+    cluster.getAnswerBytesMax = answerBytesMax
+    return cluster
+  }
+
+  test('is asked for again in halves', async () => {
+    await open(20)
+    const found = await kv!.batchGet([...'pxabcdmnoa'])
+    const values = [...'pxabcdmnoa'].map((name) => (name === 'x' ? undefined : name.repeat(9)))
+    expect(found.map((value) => value?.toString())).toEqual(values)
+  })
+
+  test('fails where a single key is too much', async () => {
+    await open(9)
+    await expect(kv!.batchGet([...'abcd'])).rejects.toMatchObject({
+      message: expect.stringContaining('ask for fewer keys'),
+    })
+  })
+})
+
 describe('batches', () => {
   test('do what single calls in order would do, whatever the regions', async () => {
     await fc.assert(

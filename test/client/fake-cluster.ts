@@ -11,6 +11,7 @@ import type { StoreConnection, StoreConnectionEvents } from '../../src/client/st
 import type { PdClient, RegionInfo, StoreMeta } from '../../src/pd/port.ts'
 import {
   errorResponse,
+  GET_ANSWER_TOO_LARGE,
   OK_RESPONSE,
   pairsResponse,
   RawKind,
@@ -72,6 +73,7 @@ export class FakeCluster {
   scanBytesMax = Number.POSITIVE_INFINITY
   /** A larger answer is an error that asks for fewer rows, as polyraft's own stores have it. */
   scanAnswerBytesMax = Number.POSITIVE_INFINITY
+  getAnswerBytesMax = Number.POSITIVE_INFINITY
   #nextId = 100
 
   constructor(stores: readonly StoreId[]) {
@@ -244,15 +246,20 @@ export class FakeCluster {
         for (const key of request.keys) this.data.delete(hex(key))
         return OK_RESPONSE
       case RawKind.BatchGet:
-        return pairsResponse(
-          request.keys.flatMap((key) => {
-            const value = this.data.get(hex(key))
-            return value === undefined ? [] : [key, value]
-          }),
-        )
+        return this.#batchGetResponse(request)
       case RawKind.Scan:
         return this.#scanResponse(request)
     }
+  }
+
+  #batchGetResponse(request: RawRequest): RawResponse {
+    const pairs = request.keys.flatMap((key) => {
+      const value = this.data.get(hex(key))
+      return value === undefined ? [] : [key, value]
+    })
+    const bytes = pairs.reduce((sum, each) => sum + each.length, 0)
+    if (bytes <= this.getAnswerBytesMax) return pairsResponse(pairs)
+    return errorResponse(`${GET_ANSWER_TOO_LARGE} ${this.getAnswerBytesMax}: ask for fewer keys`)
   }
 
   #scanResponse(request: RawRequest): RawResponse {
