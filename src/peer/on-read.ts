@@ -45,7 +45,6 @@ function runReads(peer: Peer, requests: readonly RawRequest[]): void {
 }
 
 function run(peer: Peer, request: RawRequest): void {
-  peer.traffic.keysRead++
   peer.ports.reads.read(request, peer.region)
 }
 

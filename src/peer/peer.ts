@@ -42,6 +42,11 @@ export class Traffic {
   bytesWritten = 0
   keysRead = 0
   bytesRead = 0
+
+  addRead(keys: number, bytes: number): void {
+    this.keysRead += keys
+    this.bytesRead += bytes
+  }
 }
 
 /** What a leader remembers of its log between two looks at it. */

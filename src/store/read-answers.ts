@@ -22,6 +22,21 @@ export function keyCount(request: RawRequest): number {
   return request.kind === RawKind.Get ? 1 : request.keys.length
 }
 
+/** What a read took from its region; nothing when it failed. */
+export function readVolume(
+  request: RawRequest,
+  { regionError, error, value, pairs }: RawResponse,
+): { keys: number; bytes: number } {
+  if (regionError !== undefined || error !== '') return NOTHING
+  if (request.kind === RawKind.Get) return { keys: 1, bytes: value?.length ?? 0 }
+  const keys = request.kind === RawKind.Scan ? pairs.length / 2 : request.keys.length
+  let bytes = 0
+  for (let i = 0; i < pairs.length; i++) bytes += pairs[i]!.length
+  return { keys, bytes }
+}
+
+const NOTHING = { keys: 0, bytes: 0 }
+
 /** The answer to a point read whose values begin at `offset`; undefined when one was not read. */
 export function pointResponse(
   request: RawRequest,

@@ -22,6 +22,7 @@
  */
 import type { Later, RoundScheduler } from '../base/clock.ts'
 import { errorMessage } from '../base/errors.ts'
+import type { RegionId } from '../base/ids.ts'
 import type { Logger } from '../base/logger.ts'
 import type { ColumnFamily, KvReader } from '../engine/port.ts'
 import type { ReadExecutor } from '../peer/ports.ts'
@@ -37,7 +38,7 @@ import {
 import { dataKey } from '../region/keys.ts'
 import type { Region } from '../region/region.ts'
 import { familyOf, LateReads, SLICE_BYTES, SLICE_KEYS, type WaitingRead } from './late-reads.ts'
-import { keyCount, pointResponse } from './read-answers.ts'
+import { keyCount, pointResponse, readVolume } from './read-answers.ts'
 import { ScanReads } from './scan-reads.ts'
 
 const USER_FAMILIES = 3
@@ -51,6 +52,8 @@ export interface RoundReadsPorts {
   readonly logger: Logger
   /** A request is answered. */
   readonly release: (request: RawRequest) => void
+  /** For what is told of the region's traffic. */
+  readonly count: (regionId: RegionId, keys: number, bytes: number) => void
   /** A turn for what is left. */
   readonly scheduler: RoundScheduler
   readonly later: Later
@@ -245,6 +248,8 @@ export class RoundReads implements ReadExecutor {
   }
 
   #answer(request: RawRequest, response: RawResponse): void {
+    const { keys, bytes } = readVolume(request, response)
+    this.#ports.count(request.regionId, keys, bytes)
     this.#ports.release(request)
     request.sink.respond(request, response)
   }

@@ -85,6 +85,7 @@ export class StoreParts {
       scheduler: options.scheduler,
       later: machineLater,
       isCurrent: (region) => isCurrentRegion(router, region),
+      count: (regionId, keys, bytes) => router.get(regionId)?.traffic.addRead(keys, bytes),
     })
     this.reporter = this.#openReporter()
     const ports = this.#ports()

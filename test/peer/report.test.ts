@@ -56,9 +56,12 @@ describe('a report', () => {
     fixture.round(fixture.request(RawKind.Put))
     fixture.commit()
     fixture.apply(fixture.peer.raft.commitIndex, { writtenKeys: 3, writtenBytes: 70 })
-    fixture.round(fixture.request(RawKind.Get), fixture.request(RawKind.Get))
-    expect(report()).toMatchObject({ keysWritten: 3, bytesWritten: 70, keysRead: 2 })
-    expect(report()).toMatchObject({ keysWritten: 0, bytesWritten: 0, keysRead: 0 })
+    fixture.peer.traffic.addRead(1, 10)
+    fixture.peer.traffic.addRead(4, 500)
+    const written = { keysWritten: 3, bytesWritten: 70 }
+    expect(report()).toMatchObject({ ...written, keysRead: 5, bytesRead: 510 })
+    const nothing = { keysWritten: 0, bytesWritten: 0, keysRead: 0, bytesRead: 0 }
+    expect(report()).toMatchObject(nothing)
   })
 
   it('is not made by a follower', () => {

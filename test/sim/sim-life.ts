@@ -236,6 +236,7 @@ export class SimLife implements LinkHolder {
       scheduler: { schedule: (run) => store.later(ROUND_MS, this, run) },
       later: (ms, run) => this.later(ms, run),
       isCurrent: (region) => isCurrentRegion(this.router, region),
+      count: () => {},
     })
     const read = reads.read.bind(reads)
     reads.read = (request, region) => {

@@ -19,6 +19,7 @@ it('a request that waits anywhere is answered once, as undetermined', () => {
     scheduler: { schedule: () => {} },
     later: () => () => {},
     isCurrent: () => true,
+    count: () => {},
   })
   const taken: RawRequest[] = []
   const request = (kind: RawKind): RawRequest => {

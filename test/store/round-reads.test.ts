@@ -33,6 +33,8 @@ let calls: { bytes: number; keys: number }[]
 let turns: (() => void)[]
 let looks: (() => void)[]
 let current: boolean
+/** Region, keys and bytes of each read that was answered. */
+let counted: [number, number, number][]
 
 beforeEach(() => {
   engine = openMemoryEngine()
@@ -41,6 +43,7 @@ beforeEach(() => {
   turns = []
   looks = []
   current = true
+  counted = []
   reads = openReads(watched(engine))
   for (const key of 'abcdefg') store(key, `${key}1\0`)
 })
@@ -56,6 +59,7 @@ function openReads(from: KvReader): RoundReads {
       return () => {}
     },
     isCurrent: (region) => current && region === REGION,
+    count: (regionId, keys, bytes) => counted.push([regionId, keys, bytes]),
   })
 }
 
@@ -127,6 +131,34 @@ async function scan(from: string, to: string, fields: Partial<RawRequest> = {}):
   const { pairs } = await ask(RawKind.Scan, { ...range, ...fields })
   return pairs.join(' ')
 }
+
+describe('what is told of the traffic of a region', () => {
+  it('counts the keys that were asked for, and the bytes of the answers', async () => {
+    const keys = ['c', 'x', 'd'].map((key) => Buffer.from(key))
+    const all = [get('b'), get('x'), ask(RawKind.BatchGet, { keys, regionId: 7 })]
+    reads.flush()
+    await Promise.all(all)
+    expect(counted).toEqual([
+      [0, 1, 2],
+      [0, 1, 0],
+      [7, 3, 6],
+    ])
+    counted.length = 0
+    expect(await scan('b', 'e', { regionId: 7 })).toBe('b b1 c c1 d d1')
+    expect(counted).toEqual([[7, 3, 9]])
+  })
+
+  it('counts nothing for a read that failed', async () => {
+    const broken = () => {
+      throw new Error('unreadable')
+    }
+    reads = openReads({ ...watched(engine), getMany: broken })
+    const answer = ask(RawKind.Get, { key: Buffer.from('b'), regionId: 7 })
+    reads.flush()
+    expect((await answer).error).toContain('unreadable')
+    expect(counted).toEqual([[7, 0, 0]])
+  })
+})
 
 describe('the reads of a round', () => {
   it('are answered together, each with its own', async () => {
