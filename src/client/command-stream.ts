@@ -4,7 +4,6 @@
  *
  *   greeting ─▶ the store tells its clock ─▶ requests, each with the time that is left to it
  *
- *
  * INVARIANTS
  * - A request that was written is answered, or handed back by `onBroken`, exactly once.
  * - One write is under way at a time, so its buffer is free again when the next one begins.

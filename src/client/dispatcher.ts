@@ -302,8 +302,7 @@ export class Dispatcher implements ResponseSink {
     const lost = sent && isWrite(request.kind)
     if (lost) fence(call, request)
     this.#learner.onUnanswered(request, call.failures, this.nowMs())
-    if (lost && !this.#retryWrites) this.#fail(call, lostError(call))
-    else this.#retryLater(call, CONNECTION_BACKOFF, 0)
+    this.#tryAgain(call, lost, CONNECTION_BACKOFF)
   }
 
   /** The attempt is given up, but its answer may still come: the next one is another request. */
@@ -315,8 +314,13 @@ export class Dispatcher implements ResponseSink {
     abandoned.dropped = true
     call.request = copyRequest(abandoned)
     this.#learner.onUnanswered(abandoned, call.failures, nowMs)
+    this.#tryAgain(call, lost, ELECTION_BACKOFF)
+  }
+
+  /** `lost`: a write of which nobody knows what became. */
+  #tryAgain(call: Call, lost: boolean, curve: BackoffCurve): void {
     if (lost && !this.#retryWrites) this.#fail(call, lostError(call))
-    else this.#retryLater(call, ELECTION_BACKOFF, 0)
+    else this.#retryLater(call, curve, 0)
   }
 
   #sweep(): number | undefined {

@@ -10,7 +10,7 @@
  */
 import { PolyraftError } from '../base/errors.ts'
 import type { StoreId } from '../base/ids.ts'
-import { type Peer, PeerRole, type Region } from '../region/region.ts'
+import { hasMajority, type Peer } from '../region/region.ts'
 import { DISCONNECTED_AFTER_MS } from './schedule-config.ts'
 import type { PdState } from './state.ts'
 import { isGone, storeCondition } from './store-condition.ts'
@@ -51,22 +51,13 @@ function mustLeaveMajorities(state: PdState, storeId: StoreId): void {
     return store !== undefined && !isGone(store.meta)
   }
   const regions = [...state.regions.regionsOn(storeId)].map((id) => state.regions.get(id)!.region)
-  const lost = regions.filter((region) => !keepsMajority(region, stays))
+  const lost = regions.filter((region) => !hasMajority(region, stays))
   if (lost.length === 0) return
   const others = lost.length === 1 ? '' : ` and ${lost.length - 1} more`
   throw refused(
     `region ${lost[0]!.id}${others} would be left without a majority of voters, and the data out of ` +
       'reach for good: let the replicas of other lost stores come back first (polyraft ctl health)',
   )
-}
-
-/** Of the voters before a change of membership and of those after it, where one is under way. */
-function keepsMajority({ peers }: Region, stays: (peer: Peer) => boolean): boolean {
-  const old = peers.filter(({ role }) => role === PeerRole.Voter || role === PeerRole.DemotingVoter)
-  const next = peers.filter(
-    ({ role }) => role === PeerRole.Voter || role === PeerRole.IncomingVoter,
-  )
-  return [old, next].every((voters) => voters.filter(stays).length > voters.length / 2)
 }
 
 function mustHaveRoom(state: PdState, storeId: StoreId, times: RemovalTimes): void {

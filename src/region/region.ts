@@ -45,3 +45,11 @@ export function peerById(region: Region, peerId: PeerId): Peer | undefined {
 export function sameEpoch(a: RegionEpoch, b: RegionEpoch): boolean {
   return a.confVer === b.confVer && a.version === b.version
 }
+
+/** Of the voters, and while a change of membership is under way of those before it and those after it. */
+export function hasMajority({ peers }: Region, isThere: (peer: Peer) => boolean): boolean {
+  return [PeerRole.DemotingVoter, PeerRole.IncomingVoter].every((other) => {
+    const voters = peers.filter(({ role }) => role === PeerRole.Voter || role === other)
+    return voters.filter(isThere).length > voters.length / 2
+  })
+}

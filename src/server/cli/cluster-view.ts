@@ -8,7 +8,7 @@ import type { PdAdmin, PdSettings } from '../../pd/admin-port.ts'
 import type { PdClient, RegionInfo, StoreMeta, StoreStats } from '../../pd/port.ts'
 import { DISCONNECTED_AFTER_MS, SCHEDULE_DEFAULT } from '../../pd/schedule-config.ts'
 import { isGone, type StoreCondition, storeCondition } from '../../pd/store-condition.ts'
-import { type Peer, PeerRole } from '../../region/region.ts'
+import { hasMajority, type Peer, PeerRole } from '../../region/region.ts'
 
 const REGIONS_A_PAGE = 1024
 
@@ -139,11 +139,6 @@ export function countRegions(view: ClusterView): RegionCounts {
   }
 }
 
-/** While a membership change is under way, of the voters before it and of those after it. */
 export function hasQuorum({ region }: RegionInfo, reachable: ReadonlySet<StoreId>): boolean {
-  return [PeerRole.IncomingVoter, PeerRole.DemotingVoter].every((other) => {
-    const voters = region.peers.filter(({ role }) => role === PeerRole.Voter || role === other)
-    const there = voters.filter(({ storeId }) => reachable.has(storeId))
-    return there.length > voters.length / 2
-  })
+  return hasMajority(region, ({ storeId }) => reachable.has(storeId))
 }
