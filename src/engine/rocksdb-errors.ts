@@ -1,5 +1,6 @@
 /** RocksDB's errors as operating errors: what happened, and what to do about it. */
 import { errorMessage, PolyraftError, systemErrorCode } from '../base/errors.ts'
+import { isTooManyFiles, RAISE_OPEN_FILES } from '../base/open-files.ts'
 import { REJOIN } from '../base/rejoin.ts'
 
 const DISK_FULL = /No space left on device|Disk quota exceeded|ENOSPC|EDQUOT/i
@@ -62,13 +63,19 @@ export function readError(error: unknown): PolyraftError {
 function diskError(error: unknown, what: string, after = 'then try again'): PolyraftError {
   const text = errorMessage(error)
   const diskFull = DISK_FULL.test(text)
-  const hint = diskFull ? 'the disk is full; free space' : 'check the disk'
   return new PolyraftError(
     'DiskError',
-    `${what} failed: ${hint}, ${after} (${text})`,
+    `${what} failed: ${hintFor(error, diskFull)}, ${after} (${text})`,
     { diskFull },
     { cause: error },
   )
+}
+
+function hintFor(error: unknown, diskFull: boolean): string {
+  if (diskFull) return 'the disk is full; free space'
+  return isTooManyFiles(error)
+    ? `the process has too many files open; ${RAISE_OPEN_FILES}`
+    : 'check the disk'
 }
 
 function innermost(error: unknown): unknown {

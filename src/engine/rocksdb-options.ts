@@ -35,6 +35,11 @@ const SMALL_WRITE_BUFFER_BYTES = 512 * KIB
 const MEMTABLE_BUDGET_SHARE = 4
 const MEMTABLES_MAX = 6
 
+/** The same setting makes tables of an eighth of the budget, from level 1 on. */
+export function tableBytes(sizes: RocksSizes): number {
+  return (sizes.writeBufferBytes * MEMTABLE_BUDGET_SHARE) / 8
+}
+
 export interface RocksSizes {
   readonly blockCacheBytes: number
   readonly writeBufferBytes: number

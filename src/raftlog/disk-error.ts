@@ -1,6 +1,7 @@
 /** A system error of the raft log's disk as an operating error. */
 import { AssertionError } from '../base/assert.ts'
 import { errorMessage, PolyraftError, systemErrorCode } from '../base/errors.ts'
+import { isTooManyFiles, RAISE_OPEN_FILES } from '../base/open-files.ts'
 
 export function diskError(error: unknown): Error {
   if (error instanceof PolyraftError || error instanceof AssertionError) return error
@@ -10,6 +11,7 @@ export function diskError(error: unknown): Error {
     const advice = 'free space on its disk, then start the store again'
     return new PolyraftError('DiskFull', `raft log: ${errorMessage(error)}; ${advice}`, {}, cause)
   }
-  const advice = 'check the disk, then start the store again'
+  const todo = isTooManyFiles(error) ? RAISE_OPEN_FILES : 'check the disk'
+  const advice = `${todo}, then start the store again`
   return new PolyraftError('DiskError', `raft log: ${errorMessage(error)}; ${advice}`, {}, cause)
 }

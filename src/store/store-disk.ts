@@ -7,9 +7,11 @@ import type { Clock } from '../base/clock.ts'
 import type { Logger } from '../base/logger.ts'
 import type { SharedKvEngine } from '../engine/port.ts'
 import { openRocksDb } from '../engine/rocksdb-engine.ts'
+import { sizesOf, tableBytes } from '../engine/rocksdb-options.ts'
 import { lockDataDirectory } from '../env/data-dir.ts'
 import type { DiskProbe } from '../env/disk-space.ts'
 import { nodeFileSystem } from '../env/node-fs.ts'
+import { openFilesMax } from '../env/open-files.ts'
 import type { DirectoryLock } from '../env/port.ts'
 import { lowerThreads } from '../env/thread-priority.ts'
 import { openRaftLog } from '../raftlog/open.ts'
@@ -18,6 +20,7 @@ import type { StoreIdent } from '../region/state.ts'
 import { type BootstrapPorts, loadIdent, readIdent } from './bootstrap.ts'
 import type { StoreConfig } from './config.ts'
 import { DiskGuard } from './disk-guard.ts'
+import { warnOfFileLimit } from './file-limit.ts'
 import { mustBelongTogether, writeOwner } from './log-owner.ts'
 import { StoreRegions } from './store-regions.ts'
 
@@ -62,6 +65,14 @@ export class StoreDisk {
         logger,
       })
       lowerThreads(ROCKSDB_NICES, logger)
+      const tables = tableBytes(
+        sizesOf(
+          config.rocksdbOptionSet,
+          config.rocksdbBlockCacheBytes,
+          config.rocksdbWriteBufferBytes,
+        ),
+      )
+      warnOfFileLimit(openFilesMax(), tables, guard.figures.totalBytes, logger)
       let disk: StoreDisk | undefined
       const log = await openRaftLog({
         dir: join(dir, 'raft'),

@@ -15,6 +15,7 @@ const CASES: readonly (readonly [string, string, string, RegExp])[] = [
   ['LEVEL_IO_ERROR', 'IO error: No space left on device', 'DiskError', /free space/],
   ['LEVEL_IO_ERROR', 'IO error: Permission denied', 'DataDirUnusable', /permissions/],
   ['LEVEL_IO_ERROR', 'IO error: Input/output error', 'DiskError', /check the disk/],
+  ['LEVEL_IO_ERROR', 'IO error: x.sst: Too many open files', 'DiskError', /ulimit -n/],
   ['EEXIST', 'EEXIST: file already exists, mkdir', 'DataDirUnusable', /a file stands/],
   ['ENOTDIR', 'ENOTDIR: not a directory, mkdir', 'DataDirUnusable', /a file stands/],
   ['EACCES', 'EACCES: permission denied, mkdir', 'DataDirUnusable', /permissions/],

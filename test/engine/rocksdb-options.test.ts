@@ -5,7 +5,12 @@ import { describe, expect, it } from 'vitest'
 import { GIB, KIB, MIB } from '../../src/base/limits.ts'
 import { silentLogger } from '../../src/base/logger.ts'
 import { openRocksDb } from '../../src/engine/rocksdb-engine.ts'
-import { memoryBytesMax, nativeOpenOptions, sizesOf } from '../../src/engine/rocksdb-options.ts'
+import {
+  memoryBytesMax,
+  nativeOpenOptions,
+  sizesOf,
+  tableBytes,
+} from '../../src/engine/rocksdb-options.ts'
 import { temporaryDir } from './temporary.ts'
 
 describe('option sets', () => {
@@ -50,9 +55,13 @@ it('arrive at RocksDB', async () => {
   const [data, ...small] = text.split(/\[CFOptions "/).slice(1)
   expect(data).toContain(`write_buffer_size=${3 * MIB}\n`)
   expect(data).toContain('max_write_buffer_number=6\n')
+  const sizes = sizesOf('large', 'auto', 3 * MIB)
+  expect(data).toContain(`target_file_size_base=${tableBytes(sizes)}\n`)
+  expect(data).toContain('target_file_size_multiplier=1\n')
+  expect(text).toContain('max_open_files=-1\n')
   for (const each of small) expect(each).toContain(`write_buffer_size=${512 * KIB}\n`)
   expect(text).toContain('max_background_jobs=5\n')
   expect(text).toContain('wal_compression=kNoCompression\n')
-  expect(bytesMax).toBe(memoryBytesMax(sizesOf('large', 'auto', 3 * MIB)))
+  expect(bytesMax).toBe(memoryBytesMax(sizes))
   expect(logged).toMatchObject([{ dir, optionSet: 'large', memoryMiBMax: bytesMax! / MIB }])
 })
