@@ -44,6 +44,8 @@ export class Call {
   attempts = 0
   /** Attempts that ended in a wait: what back-off grows with. */
   failures = 0
+  /** Attempts that a store, though alive, left unanswered: the next one has more time. */
+  unanswered = 0
   /** Retries made without a wait: only a few, or two wrong beliefs would chase each other. */
   immediateRetries = 0
   /** A write that reached, or may have reached, a store without a definite answer. */
@@ -122,6 +124,7 @@ export class CallTable {
     call.request = undefined
     call.attempts = 0
     call.failures = 0
+    call.unanswered = 0
     call.immediateRetries = 0
     call.mayHaveExecuted = false
     call.fencedUntilMs = 0

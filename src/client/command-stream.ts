@@ -10,6 +10,7 @@
  * - No request leaves before the store's clock is known: each can expire there, however long its
  *   bytes are under way.
  * - A request that nobody waits for any more is not written: its buffers may hold something else.
+ * - Of large requests a few are under way at a time; one at least.
  */
 import { type ClientDuplexStream, status as Status, type StatusObject } from '@grpc/grpc-js'
 import type { Clock } from '../base/clock.ts'
@@ -27,11 +28,18 @@ import {
 import { ProtoReader } from '../protocol/proto-reader.ts'
 import { ProtoWriter } from '../protocol/proto-writer.ts'
 import { type RawRequest, regionErrorResponse } from '../protocol/raw.ts'
+import { requestSizeHint } from '../protocol/raw-request-encode.ts'
+import { beginAttempt } from './attempt.ts'
 import { RequestSlots } from './request-slots.ts'
 import { ServerClock } from './server-clock.ts'
 
 const COMMANDS_PER_MESSAGE_MAX = 256
 const MESSAGE_BYTES_MAX = MIB
+/**
+ * What may be on its way to a store, or run there. Enough for any disk and network that a store has;
+ * more would only wait there instead of here, with its time running and copies of it in memory.
+ */
+const BYTES_UNDER_WAY_MAX = 8 * MIB
 
 const MISMATCH = regionErrorResponse({
   code: 'UndeterminedResult',
@@ -58,6 +66,7 @@ export class CommandStream {
   readonly #writtenBound = (): void => this.#onWritten()
   #writing = false
   #broken = false
+  #bytesUnderWay = 0
   #answered = false
   #onEnd: (() => void) | undefined
 
@@ -79,7 +88,12 @@ export class CommandStream {
   }
 
   get writable(): boolean {
-    return !this.#writing && !this.#broken && !this.#slots.full && this.#serverClock.known
+    const isOpen = !this.#writing && !this.#broken && this.#serverClock.known
+    return isOpen && !this.#slots.full && this.#bytesUnderWay < BYTES_UNDER_WAY_MAX
+  }
+
+  get bytesUnderWay(): number {
+    return this.#bytesUnderWay
   }
 
   get unansweredCount(): number {
@@ -108,12 +122,22 @@ export class CommandStream {
   }
 
   #append(request: RawRequest, nowMs: number): void {
-    if (request.expiresAtMs > 0) {
-      request.durationMsMax = Math.max(1, Math.ceil(request.expiresAtMs - nowMs))
-    }
-    request.sent = true
+    request.bytesUnderWay = requestSizeHint(request)
+    this.#bytesUnderWay += request.bytesUnderWay
+    beginAttempt(request, nowMs, this.#bytesUnderWay)
     writeBatchRequestCommand(this.#writer, request)
     this.#ids.push(this.#slots.add(request))
+  }
+
+  /** Nobody waits for its answer any more. */
+  giveUp(request: RawRequest): void {
+    this.#leaveWay(request)
+    if (this.writable) this.#events.onWritable()
+  }
+
+  #leaveWay(request: RawRequest): void {
+    this.#bytesUnderWay -= request.bytesUnderWay
+    request.bytesUnderWay = 0
   }
 
   #write(): void {
@@ -133,6 +157,7 @@ export class CommandStream {
     return (
       this.#ids.length < COMMANDS_PER_MESSAGE_MAX &&
       this.#writer.length < MESSAGE_BYTES_MAX &&
+      this.#bytesUnderWay < BYTES_UNDER_WAY_MAX &&
       !this.#slots.full
     )
   }
@@ -164,6 +189,7 @@ export class CommandStream {
     for (let i = 0; i < ids.length; i++) {
       const request = this.#slots.take(ids[i]!)
       if (request === undefined) continue
+      this.#leaveWay(request)
       request.sink.respond(request, kinds[i] === request.kind ? responses[i]! : MISMATCH)
     }
     this.#answers.clear()
@@ -179,7 +205,9 @@ export class CommandStream {
     if (this.#broken) return
     this.#broken = true
     this.#call.cancel()
-    this.#events.onBroken(this.#slots.takeAll(), error)
+    const unanswered = this.#slots.takeAll()
+    for (const request of unanswered) this.#leaveWay(request)
+    this.#events.onBroken(unanswered, error)
   }
 }
 

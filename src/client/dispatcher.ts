@@ -19,6 +19,7 @@ import { PolyraftError } from '../base/errors.ts'
 import type { StoreId } from '../base/ids.ts'
 import type { PdClient } from '../pd/port.ts'
 import { isWrite, RawRequest, type RawResponse, type ResponseSink } from '../protocol/raw.ts'
+import { attemptMsMax, silentMsMax } from './attempt.ts'
 import {
   type BackoffCurve,
   backoffMs,
@@ -42,10 +43,6 @@ import type { FailedRequest } from './store-connection.ts'
 import { type ConnectStore, type StoreLink, StoreLinks } from './store-links.ts'
 import { SWEEP_MS, Sweeper } from './sweeper.ts'
 
-/** An attempt is given up when its store has said nothing at all for this long … */
-const SILENT_MS_MAX = 1000
-/** … or has answered others, but not this one. */
-const ATTEMPT_MS_MAX = 2000
 /** Beyond an attempt's time, for what is rounded and for clocks that differ. */
 const FENCE_SLACK_MS = 10
 const PD_ANSWER_MS_MAX = 2000
@@ -162,9 +159,8 @@ export class Dispatcher implements ResponseSink {
     request.version = region.epoch.version
     request.peerId = entry.leader.id
     request.storeId = entry.leader.storeId
-    const leftMs = Math.min(call.deadlineMs - nowMs, ATTEMPT_MS_MAX)
-    request.expiresAtMs = nowMs + leftMs
-    request.durationMsMax = Math.max(1, Math.ceil(leftMs))
+    request.expiresAtMs = call.deadlineMs
+    request.attemptMsMax = attemptMsMax(call.unanswered)
     call.link = link
     call.attempts++
     call.sentAtMs = nowMs
@@ -311,7 +307,8 @@ export class Dispatcher implements ResponseSink {
     const lost = abandoned.sent && isWrite(abandoned.kind)
     if (lost) fence(call, abandoned)
     call.lastError = reason
-    abandoned.dropped = true
+    giveUp(call, abandoned)
+    call.unanswered++
     call.request = copyRequest(abandoned)
     this.#learner.onUnanswered(abandoned, call.failures, nowMs)
     this.#tryAgain(call, lost, ELECTION_BACKOFF)
@@ -344,6 +341,7 @@ export class Dispatcher implements ResponseSink {
       if (call.state === CallState.InFlight) {
         this.#suspectWhenSilent(call, nowMs)
         if (request.sent && isWrite(request.kind)) fence(call, request)
+        giveUp(call, request)
       }
       this.#fail(call, timeoutError(call, request, this.timeoutMs))
     } else if (call.state === CallState.BackingOff) {
@@ -356,18 +354,20 @@ export class Dispatcher implements ResponseSink {
   }
 
   #sweepAttempt(call: Call, nowMs: number): void {
-    const ageMs = nowMs - call.sentAtMs
+    const { sent, expiresAtMs, storeId } = call.request!
     const silent = this.#suspectWhenSilent(call, nowMs)
-    if (!silent && ageMs < ATTEMPT_MS_MAX) return
-    const storeId = call.request!.storeId
-    this.#abandon(call, `store ${storeId} did not answer in ${Math.round(ageMs)} ms`, nowMs)
+    // What has not left yet waits for its turn, and is worth no more elsewhere.
+    if (!silent && (!sent || nowMs < expiresAtMs)) return
+    const ageMs = Math.round(nowMs - call.sentAtMs)
+    this.#abandon(call, `store ${storeId} did not answer in ${ageMs} ms`, nowMs)
   }
 
   #suspectWhenSilent(call: Call, nowMs: number): boolean {
     const link = call.link
-    if (link === undefined || nowMs - call.sentAtMs < SILENT_MS_MAX) return false
-    if (link.heardAtMs > call.sentAtMs) return false
-    this.#links.suspect(link, nowMs, SILENT_MS_MAX)
+    if (link === undefined || link.heardAtMs > call.sentAtMs) return false
+    const msMax = silentMsMax(link.connection?.bytesUnderWay ?? 0)
+    if (nowMs - call.sentAtMs < msMax) return false
+    this.#links.suspect(link, nowMs, msMax)
     return true
   }
 
@@ -399,6 +399,12 @@ function closedError(): PolyraftError {
 function fence(call: Call, attempt: RawRequest): void {
   call.mayHaveExecuted = true
   call.fencedUntilMs = Math.max(call.fencedUntilMs, attempt.expiresAtMs + FENCE_SLACK_MS)
+}
+
+/** Nobody waits for this attempt any more. */
+function giveUp(call: Call, attempt: RawRequest): void {
+  attempt.dropped = true
+  call.link?.connection?.giveUp(attempt)
 }
 
 function copyRequest(from: RawRequest): RawRequest {

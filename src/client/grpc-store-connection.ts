@@ -108,6 +108,14 @@ class GrpcStoreConnection implements StoreConnection {
     setImmediate(this.#flushBound)
   }
 
+  get bytesUnderWay(): number {
+    return this.#stream?.bytesUnderWay ?? 0
+  }
+
+  giveUp(request: RawRequest): void {
+    this.#stream?.giveUp(request)
+  }
+
   close(): Promise<void> {
     this.#closed ??= this.#close()
     return this.#closed

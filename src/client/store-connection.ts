@@ -8,6 +8,10 @@ export interface StoreConnection {
    * `onFailed`. Values of an answer are views of the message they came in.
    */
   execute(request: RawRequest): void
+  /** Of requests that were sent, and are neither answered nor given up. */
+  readonly bytesUnderWay: number
+  /** Nobody waits for the request any more: others may take its place on the way. */
+  giveUp(request: RawRequest): void
   /** What is under way fails with 'Closed'. Idempotent. */
   close(): Promise<void>
 }

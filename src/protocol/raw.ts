@@ -77,8 +77,12 @@ export class RawRequest {
   sink: ResponseSink
   token: number
   // Of the client
-  /** By its clock: the store takes nothing of this attempt later. */
+  /** By its clock: the store takes nothing of this attempt later. Until it leaves, the call's deadline. */
   expiresAtMs = 0
+  /** How long it may take once it has left, besides the time for what is before it. */
+  attemptMsMax = 0
+  /** What it takes of a connection's bytes under way: from leaving until it is answered or given up. */
+  bytesUnderWay = 0
   /** A connection has written it: the store may execute it. */
   sent = false
   /** Nobody waits for it any more: it need not be written. */

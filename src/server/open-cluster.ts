@@ -207,7 +207,7 @@ function connectStores(byId: ReadonlyMap<number, Store>): ConnectStore {
     const store = byId.get(storeId)
     return store === undefined
       ? openGrpcStoreConnection(address, events)
-      : new LocalStoreConnection(address, store)
+      : new LocalStoreConnection(address, store, machineClock)
   }
 }
 

@@ -1,11 +1,18 @@
 import { EventEmitter } from 'node:events'
 import type { ClientDuplexStream } from '@grpc/grpc-js'
-import { expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
+import { MIB } from '../../src/base/limits.ts'
 import { Ring } from '../../src/base/ring.ts'
 import { CommandStream } from '../../src/client/command-stream.ts'
-import { type BatchCommand, readBatchRequest } from '../../src/protocol/batch-commands.ts'
+import {
+  type BatchCommand,
+  readBatchRequest,
+  writeBatchIds,
+  writeBatchResponseCommand,
+} from '../../src/protocol/batch-commands.ts'
 import { ProtoReader } from '../../src/protocol/proto-reader.ts'
-import { RawKind, RawRequest, setDeadline } from '../../src/protocol/raw.ts'
+import { ProtoWriter } from '../../src/protocol/proto-writer.ts'
+import { OK_RESPONSE, RawKind, RawRequest, setDeadline } from '../../src/protocol/raw.ts'
 
 const sink = { respond: () => {} }
 
@@ -15,17 +22,24 @@ class Wire extends EventEmitter {
   nowMs = 1_000
   readonly queue = new Ring<RawRequest>(4)
   readonly stream: CommandStream
+  unanswered: RawRequest[] = []
 
   constructor() {
     super()
     const call = this as unknown as ClientDuplexStream<Buffer, Buffer>
     const clock = { monotonicMs: () => this.nowMs, wallMs: () => 0 }
     this.stream = new CommandStream(call, 16, clock, {
-      onWritable: () => {
-        if (this.queue.length > 0 && this.stream.writable) this.stream.writeFrom(this.queue)
+      onWritable: () => this.flush(),
+      onBroken: (unanswered) => {
+        this.unanswered = unanswered
       },
-      onBroken: () => {},
     })
+  }
+
+  cancel(): void {}
+
+  flush(): void {
+    while (this.queue.length > 0 && this.stream.writable) this.stream.writeFrom(this.queue)
   }
 
   write(message: Buffer, done: () => void): void {
@@ -33,11 +47,12 @@ class Wire extends EventEmitter {
     done()
   }
 
-  put(key: string, expiresAtMs: number): RawRequest {
+  put(key: string, expiresAtMs: number, value = Buffer.from('v')): RawRequest {
     const request = new RawRequest(RawKind.Put, sink, 0)
     request.key = Buffer.from(key)
-    request.value = Buffer.from('v')
+    request.value = value
     request.expiresAtMs = expiresAtMs
+    request.attemptMsMax = 2_000
     this.queue.push(request)
     return request
   }
@@ -45,6 +60,18 @@ class Wire extends EventEmitter {
   /** 1000, in the field of the clock. */
   tellClock(): void {
     this.emit('data', Buffer.from('c03ee807', 'hex'))
+  }
+
+  /** To the command of this id, in an answer to a put. */
+  answer(id: number): void {
+    const writer = new ProtoWriter()
+    writeBatchResponseCommand(writer, RawKind.Put, OK_RESPONSE)
+    writeBatchIds(writer, [id])
+    this.emit('data', Buffer.from(writer.view()))
+  }
+
+  keys(): string[] {
+    return this.commands().map(({ key }) => key.toString())
   }
 
   commands(): RawRequest[] {
@@ -66,7 +93,7 @@ test('nothing leaves before the store has told its clock', () => {
     asksClock: true,
   })
   wire.tellClock()
-  expect(wire.commands().map(({ key }) => key.toString())).toEqual(['a'])
+  expect(wire.keys()).toEqual(['a'])
   expect(request.sent).toBe(true)
 })
 
@@ -94,7 +121,7 @@ test('a request that nobody waits for any more is not written', () => {
   const [gone, wanted] = [wire.put('gone', 3_000), wire.put('wanted', 3_000)]
   gone.dropped = true
   wire.stream.writeFrom(wire.queue)
-  expect(wire.commands().map(({ key }) => key.toString())).toEqual(['wanted'])
+  expect(wire.keys()).toEqual(['wanted'])
   expect(gone.sent).toBe(false)
   expect(wanted.sent).toBe(true)
 
@@ -102,4 +129,68 @@ test('a request that nobody waits for any more is not written', () => {
   const before = wire.messages.length
   wire.stream.writeFrom(wire.queue)
   expect(wire.messages).toHaveLength(before)
+})
+
+describe('large requests', () => {
+  const large = Buffer.alloc(3 * MIB)
+
+  test('are under way a few at a time, and the next leaves when one is answered', () => {
+    const wire = new Wire()
+    wire.tellClock()
+    for (const key of ['a', 'b', 'c', 'd', 'e']) wire.put(key, 60_000, large)
+    wire.flush()
+    // The third begins below the limit of 8 MiB.
+    expect(wire.keys()).toEqual(['a', 'b', 'c'])
+    expect(wire.stream.bytesUnderWay).toBeGreaterThan(9 * MIB)
+    wire.answer(0)
+    expect(wire.keys()).toEqual(['a', 'b', 'c', 'd'])
+    wire.answer(2)
+    wire.answer(1)
+    expect(wire.keys()).toEqual(['a', 'b', 'c', 'd', 'e'])
+  })
+
+  test('give way when nobody waits for them any more, once', () => {
+    const wire = new Wire()
+    wire.tellClock()
+    const [a, b] = ['a', 'b', 'c', 'd'].map((key) => wire.put(key, 60_000, large))
+    wire.flush()
+    expect(wire.keys()).toEqual(['a', 'b', 'c'])
+    wire.stream.giveUp(a!)
+    expect(wire.keys()).toEqual(['a', 'b', 'c', 'd'])
+    const before = wire.stream.bytesUnderWay
+    wire.stream.giveUp(a!)
+    wire.answer(0)
+    expect(wire.stream.bytesUnderWay).toBe(before)
+    wire.stream.giveUp(b!)
+    expect(wire.stream.bytesUnderWay).toBeLessThan(before - 3 * MIB)
+  })
+
+  test('have time for what is before them', () => {
+    const wire = new Wire()
+    wire.tellClock()
+    const [small, first, second] = [
+      wire.put('small', 60_000),
+      wire.put('first', 60_000, large),
+      wire.put('second', 60_000, large),
+    ]
+    wire.nowMs = 5_000
+    wire.flush()
+    expect(small.expiresAtMs).toBeCloseTo(7_000, -1)
+    // 3 and 6 MiB at 4 MiB a second.
+    expect(first.expiresAtMs).toBeCloseTo(7_750, -1)
+    expect(second.expiresAtMs).toBeCloseTo(8_500, -1)
+    expect(second.durationMsMax).toBe(Math.ceil(second.expiresAtMs - 5_000))
+  })
+
+  test('count no more when the stream breaks', async () => {
+    const wire = new Wire()
+    wire.tellClock()
+    const request = wire.put('a', 60_000, large)
+    wire.flush()
+    wire.emit('error', new Error('broken'))
+    expect(wire.unanswered).toEqual([request])
+    expect(wire.stream.bytesUnderWay).toBe(0)
+    wire.stream.giveUp(request)
+    expect(wire.stream.bytesUnderWay).toBe(0)
+  })
 })

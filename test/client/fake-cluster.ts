@@ -5,6 +5,7 @@
 import { compareBytes, EMPTY_BYTES } from '../../src/base/bytes.ts'
 import { seededRandom } from '../../src/base/clock.ts'
 import type { RegionId, StoreId } from '../../src/base/ids.ts'
+import { beginAttempt } from '../../src/client/attempt.ts'
 import { createClient } from '../../src/client/client.ts'
 import type { KvClient } from '../../src/client/kv-client.ts'
 import type { StoreConnection, StoreConnectionEvents } from '../../src/client/store-connection.ts'
@@ -64,6 +65,11 @@ export class FakeCluster {
   /** Everything that reached a store, in order. */
   readonly served: Served[] = []
   readonly hung: RawRequest[] = []
+  /** Keys whose requests get no answer, though their store answers others. */
+  readonly unanswered = new Set<string>()
+  /** Keys whose requests do not leave their connection; release() lets them go. */
+  readonly held = new Set<string>()
+  readonly #waiting: (() => void)[] = []
   readonly connects: string[] = []
   readonly addresses = new Map<StoreId, string>()
   pdCalls = 0
@@ -120,6 +126,16 @@ export class FakeCluster {
 
   lead(key: string, storeId: StoreId | undefined): void {
     this.regionOf(Buffer.from(key)).leaderStore = storeId
+  }
+
+  hold(leave: () => void): void {
+    this.#waiting.push(leave)
+  }
+
+  /** What was held back leaves. */
+  release(): void {
+    this.held.clear()
+    for (const leave of this.#waiting.splice(0)) leave()
   }
 
   freezePd(): void {
@@ -317,6 +333,7 @@ class FakeConnection implements StoreConnection {
   #storeId: StoreId
   #events: StoreConnectionEvents
   #closed = false
+  bytesUnderWay = 0
 
   constructor(
     cluster: FakeCluster,
@@ -332,7 +349,12 @@ class FakeConnection implements StoreConnection {
 
   execute(request: RawRequest): void {
     const cluster = this.#cluster
-    request.sent = true
+    if (cluster.held.has(request.key.toString())) {
+      cluster.hold(() => this.execute(request))
+      return
+    }
+    if (request.dropped) return
+    beginAttempt(request, performance.now(), 0)
     cluster.served.push({
       storeId: this.#storeId,
       request,
@@ -344,11 +366,13 @@ class FakeConnection implements StoreConnection {
     queueMicrotask(() => this.#answer(request))
   }
 
+  giveUp(): void {}
+
   #answer(request: RawRequest): void {
     const cluster = this.#cluster
     const mode = cluster.modes.get(this.#storeId)
     if (this.#closed) return
-    if (mode === 'hang') {
+    if (mode === 'hang' || cluster.unanswered.has(request.key.toString())) {
       cluster.hung.push(request)
     } else if (mode === 'up') {
       request.sink.respond(request, cluster.serve(this.#storeId, request))

@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { silentLogger } from '../../src/base/logger.ts'
 import { eventLoopScheduler, machineClock, machineRandom } from '../../src/base/node-clock.ts'
+import { beginAttempt } from '../../src/client/attempt.ts'
 import { createClient } from '../../src/client/client.ts'
 import type { KvClient } from '../../src/client/kv-client.ts'
 import type { StoreConnection } from '../../src/client/store-connection.ts'
@@ -112,12 +113,15 @@ export class StoreHarness {
       execute: (request) => {
         const store = [...this.stores.values()].find((each) => each.storeId === storeId)
         if (store !== undefined) {
+          beginAttempt(request, machineClock.monotonicMs(), 0)
           store.execute(request)
           return
         }
         const refusal = notLeader(request.regionId, undefined)
         setImmediate(() => request.sink.respond(request, regionErrorResponse(refusal)))
       },
+      bytesUnderWay: 0,
+      giveUp: () => {},
       close: async () => {},
     }
   }
