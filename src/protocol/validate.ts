@@ -10,6 +10,8 @@ import { notSupported } from './tikvpb.ts'
 const API_V1 = 0
 /** Bounds of a scan may be a longest key and a zero byte: the first key behind it. */
 const BOUND_BYTES_MAX = KEY_BYTES_MAX + 1
+/** Of a name that is repeated: errors travel in headers of HTTP/2 too, whose length is limited. */
+const SHOWN_LENGTH_MAX = 64
 
 /** The error text, or undefined when the request can be executed. @hot */
 export function validateRequest(request: RawRequest): string | undefined {
@@ -17,9 +19,15 @@ export function validateRequest(request: RawRequest): string | undefined {
     return `API version ${request.apiVersion} is not supported by this server, use V1 (0)`
   }
   if (request.cf !== '' && !isColumnFamily(request.cf)) {
-    return `column family "${request.cf}" does not exist, there are default, lock and write`
+    return `column family "${shown(request.cf)}" does not exist, there are default, lock and write`
   }
   return validateOperands(request) ?? validateTtls(request)
+}
+
+/** The cut may go through a surrogate pair, half of which no header can hold. */
+function shown(name: string): string {
+  if (name.length <= SHOWN_LENGTH_MAX) return name
+  return `${name.slice(0, SHOWN_LENGTH_MAX).toWellFormed()}…`
 }
 
 function isColumnFamily(cf: string): boolean {

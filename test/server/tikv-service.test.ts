@@ -145,6 +145,17 @@ describe('unary calls', () => {
     expect(store.executed).toBe(0)
   })
 
+  it('with a name too long for a header are refused all the same, and others go on', async () => {
+    const cf = '\u{1f600}'.repeat(100_000)
+    for (const start of ['', 'x']) {
+      expect(await statusOf(unary('RawScan', { limit: 1, cf: start + cf }))).toMatchObject({
+        code: status.INVALID_ARGUMENT,
+        details: expect.stringMatching(/^column family ".{30,70}…" does not exist/u),
+      })
+    }
+    expect(await unary('RawGet', { key: bytes('k') })).toEqual({ not_found: true })
+  })
+
   it('for another cluster are refused, and change nothing', async () => {
     const put = { key: bytes('k'), value: bytes('v') }
     for (const method of ['RawPut', 'RawScan']) {
