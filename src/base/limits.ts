@@ -13,6 +13,8 @@ export const ENTRY_BYTES_MAX = 8 * MIB
 export const FRAME_BYTES_MAX = 64 * MIB
 /** Largest gRPC message taken or sent. */
 export const GRPC_MESSAGE_BYTES_MAX = 64 * MIB
+/** Keys, pairs and times to live in the lists of one gRPC message that a store takes, all together. */
+export const ELEMENTS_MAX = 1 << 18
 /** Rows that one RawScan answers at most. */
 export const SCAN_ROWS_MAX = 10_240
 /** Bytes after which one RawScan answer ends, so that it fits a message. */

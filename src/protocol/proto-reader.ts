@@ -1,8 +1,9 @@
 /**
  * Reads protobuf messages in place. Byte fields are views of the message, so they live as long as
  * its buffer does. Nothing is read beyond the message that was entered; whatever is malformed is a
- * PolyraftError 'InvalidArgument' that names the offset. Numbers pass one gateway: a u64 above
- * 2^53-1 is refused, unless its field is skipped or read as the nearest number.
+ * PolyraftError 'InvalidArgument' that names the offset, and a message of too many elements is one
+ * too. Numbers pass one gateway: a u64 above 2^53-1 is refused, unless its field is skipped or read as
+ * the nearest number.
  *
  *   for (let tag = reader.tag(); tag !== 0; tag = reader.tag()) {
  *     switch (tag) {
@@ -16,6 +17,7 @@
  */
 import { assert } from '../base/assert.ts'
 import { PolyraftError } from '../base/errors.ts'
+import { ELEMENTS_MAX } from '../base/limits.ts'
 import { fieldOf, WireType } from './wire.ts'
 
 const VARINT_BYTES_MAX = 10
@@ -26,6 +28,7 @@ export class ProtoReader {
   #bytes: Buffer
   #offset: number
   #end: number
+  #elements = 0
 
   constructor(bytes: Buffer) {
     this.#bytes = bytes
@@ -38,6 +41,7 @@ export class ProtoReader {
     this.#bytes = bytes
     this.#offset = 0
     this.#end = bytes.length
+    this.#elements = 0
   }
 
   /** Lets go of the message. */
@@ -122,6 +126,15 @@ export class ProtoReader {
       }
     }
     throw this.#malformed(start, 'a boolean without an end')
+  }
+
+  /** Before an element of a list: it may take two bytes here, and some hundred once decoded. */
+  countElement(): void {
+    if (++this.#elements <= ELEMENTS_MAX) return
+    throw new PolyraftError(
+      'InvalidArgument',
+      `a message holds more than ${ELEMENTS_MAX} keys: send fewer at once`,
+    )
   }
 
   /** A view. @hot */

@@ -82,7 +82,7 @@ function readKeys(reader: ProtoReader, request: RawRequest): void {
   const keys: Buffer[] = []
   for (let tag = reader.tag(); tag !== 0; tag = reader.tag()) {
     if (tag === CONTEXT_TAG) readContext(reader, request)
-    else if (tag === KeysTag.Keys) keys.push(reader.bytes())
+    else if (tag === KeysTag.Keys) keys.push(readKey(reader))
     else if (tag === KeysTag.Cf) request.cf = reader.text()
     else reader.skip(tag)
   }
@@ -98,8 +98,8 @@ function readBatchPut(reader: ProtoReader, request: RawRequest): void {
     if (tag === CONTEXT_TAG) readContext(reader, request)
     else if (tag === BatchPutTag.Pairs) readPair(reader, keys, values)
     else if (tag === BatchPutTag.Cf) request.cf = reader.text()
-    else if (tag === BatchPutTag.Ttl) ttls.push(reader.u64())
-    else if (tag === BatchPutTag.PackedTtls) readPacked(reader, ttls)
+    else if (tag === BatchPutTag.Ttl) ttls.push(readTtl(reader))
+    else if (tag === BatchPutTag.PackedTtls) readPacked(reader, ttls, readTtl)
     else if (tag === BatchPutTag.OldTtl) oldTtl = reader.u64()
     else reader.skip(tag)
   }
@@ -127,14 +127,29 @@ function someTtl(ttl: number): readonly number[] {
   return ttl === 0 ? NO_TTLS : [ttl]
 }
 
-export function readPacked(reader: ProtoReader, into: number[]): void {
+function readTtl(reader: ProtoReader): number {
+  reader.countElement()
+  return reader.u64()
+}
+
+function readKey(reader: ProtoReader): Buffer {
+  reader.countElement()
+  return reader.bytes()
+}
+
+export function readPacked(reader: ProtoReader, into: number[], read = readU64): void {
   const outer = reader.enter()
-  while (!reader.atEnd()) into.push(reader.u64())
+  while (!reader.atEnd()) into.push(read(reader))
   reader.leave(outer)
 }
 
+function readU64(reader: ProtoReader): number {
+  return reader.u64()
+}
+
 /** One KvPair, appended to both lists. @hot */
-export function readPair(reader: ProtoReader, keys: Buffer[], values: Buffer[]): void {
+function readPair(reader: ProtoReader, keys: Buffer[], values: Buffer[]): void {
+  reader.countElement()
   let key: Buffer = EMPTY
   let value: Buffer = EMPTY
   const outer = reader.enter()

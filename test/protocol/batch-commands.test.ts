@@ -1,6 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { PolyraftError } from '../../src/base/errors.ts'
+import { ELEMENTS_MAX } from '../../src/base/limits.ts'
 import {
   BatchAnswers,
   type BatchCommand,
@@ -115,6 +116,19 @@ describe('batches of requests', () => {
     expect(rejection(new RejectedCommand(RawKind.Scan, 'bad', 0)).responses).toEqual([
       { RawScan: { region_error: { message: 'bad' } } },
     ])
+  })
+
+  it('hold a bounded number of keys, all commands together; what is beyond is rejected', () => {
+    const keys = Array.from({ length: ELEMENTS_MAX / 2 + 1 }, () => Buffer.from('k'))
+    const requests = [{ RawBatchGet: { keys } }, { RawBatchDelete: { keys } }, { RawGet: {} }]
+    const bytes = encode('BatchCommandsRequest', { requests, request_ids: [1, 2, 3] })
+    const [first, second, third] = readRequests(bytes)
+    expect(first).toBeInstanceOf(RawRequest)
+    expect(second).toMatchObject({
+      field: 18,
+      error: expect.stringMatching(/^a message holds more/),
+    })
+    expect(third).toBeInstanceOf(RawRequest)
   })
 
   it('need as many ids as commands', () => {

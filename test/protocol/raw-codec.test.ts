@@ -1,6 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { PolyraftError } from '../../src/base/errors.ts'
+import { ELEMENTS_MAX } from '../../src/base/limits.ts'
 import { ProtoWriter } from '../../src/protocol/proto-writer.ts'
 import {
   OK_RESPONSE,
@@ -151,6 +152,20 @@ describe('requests', () => {
   it('with an id above 2^53-1 are refused', () => {
     const bytes = encode('RawGetRequest', { context: { region_id: '9007199254740992' } })
     expect(() => decodeRequest(RawKind.Get, bytes, arbitrary.noSink, 0)).toThrow(PolyraftError)
+  })
+
+  it.each([
+    ['keys', RawKind.BatchGet, [0x12, 1, 107], 1],
+    ['pairs', RawKind.BatchPut, [0x12, 3, 0x12, 1, 107], 1],
+    ['times to live', RawKind.BatchPut, [0x30, 0], 1],
+    ['times to live, packed', RawKind.BatchPut, [0x32, 4, 0, 0, 0, 0], 4],
+  ])('hold a bounded number of %s', (_what, kind, field, elements) => {
+    const message = (count: number): Buffer =>
+      Buffer.alloc(field.length * count, Buffer.from(field))
+    const read = (count: number) => decodeRequest(kind, message(count), arbitrary.noSink, 0)
+    const most = ELEMENTS_MAX / elements
+    expect(read(most).keys.length + read(most).ttls.length).toBe(ELEMENTS_MAX)
+    expect(() => read(most + 1)).toThrow('a message holds more than 262144 keys: send fewer')
   })
 
   it('of random bytes throw nothing but PolyraftError', () => {
