@@ -15,6 +15,7 @@
  *
  * A command that is unknown, not supported or malformed in itself becomes a RejectedCommand, which
  * is answered and ends nothing; only a broken frame around the commands is an error of the stream.
+ * Where the oneof holds several, none is decoded but the first, or a message could make work without end.
  */
 import { PolyraftError } from '../base/errors.ts'
 import { writeMessageError } from './error-codec.ts'
@@ -115,11 +116,18 @@ function mustPair(commands: number, ids: number): void {
 function readCommand(reader: ProtoReader, sink: ResponseSink): BatchCommand {
   const outer = reader.enter()
   let command: BatchCommand | undefined
+  let another = 0
   for (let tag = reader.tag(); tag !== 0; tag = reader.tag()) {
-    if ((tag & 7) === WireType.Bytes) command = readOneof(reader, fieldOf(tag), sink)
-    else reader.skip(tag)
+    const isCommand = (tag & 7) === WireType.Bytes
+    if (isCommand && command === undefined) {
+      command = readOneof(reader, fieldOf(tag), sink)
+    } else {
+      if (isCommand) another = fieldOf(tag)
+      reader.skip(tag)
+    }
   }
   reader.leave(outer)
+  if (another !== 0) return new RejectedCommand(another, 'the request holds several commands', 0)
   return command ?? new RejectedCommand(0, 'the request holds no command', 0)
 }
 

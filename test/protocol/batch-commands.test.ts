@@ -131,6 +131,17 @@ describe('batches of requests', () => {
     expect(third).toBeInstanceOf(RawRequest)
   })
 
+  it('run nothing of a request that holds several commands', () => {
+    const malformed = Buffer.from([0x6a, 1, 0xff])
+    const request = Buffer.concat([Buffer.from([0x6a, 0]), Buffer.alloc(3 << 10, malformed)])
+    const writer = new ProtoWriter()
+    writer.bytesElement(10, request)
+    writeBatchIds(writer, [7])
+    expect(readRequests(writer.takeCopy())).toEqual([
+      expect.objectContaining({ field: 13, error: 'the request holds several commands', token: 7 }),
+    ])
+  })
+
   it('need as many ids as commands', () => {
     const bytes = encode('BatchCommandsRequest', {
       requests: [{ RawGet: {} }],
