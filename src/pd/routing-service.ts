@@ -1,5 +1,5 @@
 /** Bodies of the answers that tell clients where regions are, and where they are going. */
-import { printableKey } from '../base/bytes.ts'
+import { compareBytes, printableKey } from '../base/bytes.ts'
 import { PolyraftError } from '../base/errors.ts'
 import type { RegionId } from '../base/ids.ts'
 import {
@@ -80,13 +80,14 @@ export function scanRegions(
   }
 }
 
-/** Regions of several sorted ranges, each once, up to one limit over all of them. */
+/** Regions of several sorted ranges, each once, up to one limit over all of them; no more than there are. */
 export function batchScanRegions(
   core: PdCore,
   request: BatchScanRegionsRequest,
 ): Omit<BatchScanRegionsResponse, 'header'> {
   const limit = request.limit > 0 ? request.limit : Number.POSITIVE_INFINITY
   const found: RegionRecord[] = []
+  mustBeInOrder(request.ranges)
   for (const { startKey, endKey } of request.ranges) {
     if (found.length >= limit) break
     // The first region may be the last one of the range before.
@@ -98,6 +99,24 @@ export function batchScanRegions(
     }
   }
   return { regions: found.map(regionInfoToWire) }
+}
+
+function mustBeInOrder(ranges: BatchScanRegionsRequest['ranges']): void {
+  for (let i = 0; i < ranges.length; i++) {
+    const { startKey, endKey } = ranges[i]!
+    if (endKey.length > 0 && compareBytes(startKey, endKey) > 0) {
+      const bounds = `'${printableKey(startKey)}' is above '${printableKey(endKey)}'`
+      throw new PolyraftError('InvalidArgument', `a range is the wrong way round: ${bounds}`)
+    }
+    const before = ranges[i - 1]?.endKey
+    if (before === undefined) continue
+    if (before.length === 0 || compareBytes(before, startKey) > 0) {
+      throw new PolyraftError(
+        'InvalidArgument',
+        `the range from '${printableKey(startKey)}' begins before the end of the one in front of it`,
+      )
+    }
+  }
 }
 
 /** A list that its limit cut short has to be whole only up to its last region. */

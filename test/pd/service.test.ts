@@ -405,6 +405,19 @@ describe('regions', () => {
     })
     expect(idsOf(lenient.regions)).toEqual([801, 802, last!.id])
   })
+
+  test('BatchScanRegions refuses ranges out of order', async () => {
+    await threeRegions()
+    const range = (start: string, end: string) => ({ startKey: key(start), endKey: key(end) })
+    const scan = async (...ranges: ReturnType<typeof range>[]) => {
+      const more = { needBuckets: false, limit: 0, containAllKeyRange: false }
+      return (await call(pdMethods.batchScanRegions, { header, ranges, ...more })).header
+    }
+    expect(await scan(range('a', 'b'), range('b', 'b'), range('b', ''))).toEqual(ok)
+    expect(await scan(range('b', 'a'))).toEqual(failed(10, "wrong way round: 'b' is above 'a'"))
+    expect(await scan(range('a', 'c'), range('b', 'd'))).toEqual(failed(10, "the range from 'b'"))
+    expect(await scan(range('', ''), range('', ''))).toEqual(failed(10, "the range from ''"))
+  })
 })
 
 describe('the wire', () => {
