@@ -5,7 +5,7 @@ import { parseAddress, tryParseAddress } from '../base/address.ts'
 import type { Clock, Random } from '../base/clock.ts'
 import { makeDataDir } from '../base/data-dir.ts'
 import { errorMessage, PolyraftError } from '../base/errors.ts'
-import { GRPC_MESSAGE_BYTES_MAX } from '../base/limits.ts'
+import { GRPC_MESSAGE_BYTES_MAX, MIB } from '../base/limits.ts'
 import type { Logger } from '../base/logger.ts'
 import { adminMethods } from '../protocol/admin-services.ts'
 import { addHealthService } from '../protocol/health.ts'
@@ -25,8 +25,14 @@ const TICK_MS = 500
 /** How long open calls may go on at close before they are cut off. */
 const SHUTDOWN_GRACE_MS = 200
 
+/**
+ * Larger than any request of a store or client, which are about keys and not values: one of 64 MiB may
+ * hold tens of millions of list elements, and nothing else happens while they are decoded.
+ */
+const REQUEST_BYTES_MAX = 4 * MIB
+
 const SERVER_OPTIONS: ServerOptions = {
-  'grpc.max_receive_message_length': GRPC_MESSAGE_BYTES_MAX,
+  'grpc.max_receive_message_length': REQUEST_BYTES_MAX,
   'grpc.max_send_message_length': GRPC_MESSAGE_BYTES_MAX,
   // A client whose machine is gone must not keep its heartbeat stream for ever.
   'grpc.keepalive_time_ms': 60_000,

@@ -441,6 +441,16 @@ describe('the wire', () => {
     expect(await call(pdMethods.isBootstrapped, { header })).toMatchObject({ header: ok })
   })
 
+  test('a request above 4 MiB is refused before it is decoded, and PD goes on', async () => {
+    const large = Buffer.alloc((4 << 20) + 2, Buffer.from([0x1a, 0]))
+    const method = { ...pdMethods.queryRegion, requestSerialize: () => large }
+    const request = { header, keys: [], prevKeys: [], ids: [], needBuckets: false }
+    await expect(streamExchange(client, method, [request])).rejects.toMatchObject({
+      code: status.RESOURCE_EXHAUSTED,
+    })
+    expect(await call(pdMethods.isBootstrapped, { header })).toMatchObject({ header: ok })
+  })
+
   test('field numbers of a store', () => {
     const codec = messageCodec<pb.WireStore>('metapb.Store')
     const bytes = codec.encode({
