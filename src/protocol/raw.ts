@@ -133,7 +133,7 @@ export function valueResponse(value: Buffer | undefined): RawResponse {
 }
 
 /**
- * How the error of a scan begins whose answer grew beyond SCAN_BYTES_MAX: the client asks again for
+ * How the error of a scan begins whose answer grew beyond its limits: the client asks again for
  * fewer rows. One row always fits.
  */
 export const SCAN_ANSWER_TOO_LARGE = 'scan answer is larger than'

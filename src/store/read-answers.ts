@@ -1,5 +1,5 @@
 /** What the engine found, as answers to the requests that asked for it. */
-import { GET_BYTES_MAX, MIB, SCAN_BYTES_MAX } from '../base/limits.ts'
+import { GET_BYTES_MAX, MIB, SCAN_ANSWER_ROWS_MAX, SCAN_BYTES_MAX } from '../base/limits.ts'
 import { decodeStoredValue } from '../command/stored-value.ts'
 import type { ScanResult } from '../engine/port.ts'
 import {
@@ -72,7 +72,9 @@ export function scanResponse(
   keysOnly: boolean,
 ): RawResponse {
   if (!complete && rows.length / 2 < limit) {
-    return errorResponse(`${SCAN_ANSWER_TOO_LARGE} ${SCAN_BYTES_MAX / MIB} MiB: ask for fewer rows`)
+    const many = rows.length / 2 >= SCAN_ANSWER_ROWS_MAX
+    const most = many ? `${SCAN_ANSWER_ROWS_MAX} rows` : `${SCAN_BYTES_MAX / MIB} MiB`
+    return errorResponse(`${SCAN_ANSWER_TOO_LARGE} ${most}: ask for fewer rows`)
   }
   for (let i = 0; i < rows.length; i += 2) {
     rows[i] = userKey(rows[i]!)

@@ -3,7 +3,7 @@
  * that scans take, and more of them at once than the engine has threads would not be faster.
  */
 import { compareBytes } from '../base/bytes.ts'
-import { SCAN_BYTES_MAX } from '../base/limits.ts'
+import { SCAN_ANSWER_ROWS_MAX, SCAN_BYTES_MAX } from '../base/limits.ts'
 import { Ring } from '../base/ring.ts'
 import type { KvReader } from '../engine/port.ts'
 import { OK_RESPONSE, type RawRequest, type RawResponse } from '../protocol/raw.ts'
@@ -56,12 +56,13 @@ export class ScanReads {
       answer(request, () => OK_RESPONSE)
       return
     }
-    const { limit, reverse, keyOnly: keysOnly } = request
+    const { reverse, keyOnly: keysOnly } = request
+    const limit = Math.min(request.limit, SCAN_ANSWER_ROWS_MAX)
     this.#running++
     engine
       .scan(familyOf(request), { start, end, limit, bytesMax: SCAN_BYTES_MAX, reverse, keysOnly })
       .then(
-        (result) => () => scanResponse(result, limit, keysOnly),
+        (result) => () => scanResponse(result, request.limit, keysOnly),
         (error: unknown) => () => {
           throw error
         },

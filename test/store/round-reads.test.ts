@@ -1,4 +1,5 @@
 import { beforeEach, describe, expect, it } from 'vitest'
+import { SCAN_ANSWER_ROWS_MAX } from '../../src/base/limits.ts'
 import { silentLogger } from '../../src/base/logger.ts'
 import { type MemoryEngine, openMemoryEngine } from '../../src/engine/memory-engine.ts'
 import { ColumnFamily, type KvReader } from '../../src/engine/port.ts'
@@ -7,6 +8,7 @@ import {
   RawKind,
   RawRequest,
   type RawResponse,
+  SCAN_ANSWER_TOO_LARGE,
   SinkRoom,
 } from '../../src/protocol/raw.ts'
 import { dataKey } from '../../src/region/keys.ts'
@@ -354,6 +356,17 @@ describe('reads that wait', () => {
     await askHalting(() => SinkRoom.Gone, 'b')
     expect(calls).toEqual([])
     expect(released).toBe(2)
+  })
+
+  it('a scan of more rows than an answer may hold is an error, unless it asked for fewer', async () => {
+    storeLarge(SCAN_ANSWER_ROWS_MAX + 1, 0)
+    const rows = async (limit: number): Promise<number | string> => {
+      const fields = { key: Buffer.from('c'), endKey: Buffer.from('d'), keyOnly: true, limit }
+      const { error, pairs } = await ask(RawKind.Scan, fields)
+      return error || pairs.length / 2
+    }
+    expect(await rows(SCAN_ANSWER_ROWS_MAX)).toBe(SCAN_ANSWER_ROWS_MAX)
+    expect(await rows(0xffff_ffff)).toBe(`${SCAN_ANSWER_TOO_LARGE} 65536 rows: ask for fewer rows`)
   })
 
   it('scans run a few at a time', async () => {
