@@ -21,16 +21,9 @@ import type { Clock } from '../base/clock.ts'
 import { errorMessage, PolyraftError } from '../base/errors.ts'
 import { machineClock } from '../base/node-clock.ts'
 import { ProtoWriter } from '../protocol/proto-writer.ts'
-import {
-  errorResponse,
-  RawKind,
-  type RawRequest,
-  type RawResponse,
-  type ResponseSink,
-} from '../protocol/raw.ts'
+import { errorResponse, RawKind, type RawRequest } from '../protocol/raw.ts'
 import { ResponseTag } from '../protocol/raw-fields.ts'
 import { decodeRequest } from '../protocol/raw-request-decode.ts'
-import { writeResponse } from '../protocol/raw-response.ts'
 import {
   notSupported,
   REFUSED_METHODS,
@@ -46,6 +39,7 @@ import {
   DEFAULT_BATCH_STREAM_LIMITS,
 } from './batch-stream.ts'
 import { ClusterCheck } from './cluster-check.ts'
+import { UnaryAnswer, UnaryBacklog } from './unary-answers.ts'
 
 export interface TikvServiceOptions {
   readonly batchStreamLimits?: Partial<BatchStreamLimits>
@@ -76,7 +70,8 @@ export function addTikvService(
   const forget = (stream: BatchStream): void => {
     streams.delete(stream)
   }
-  const unary = (kind: RawKind): UnaryHandler => unaryHandler(kind, store, cluster)
+  const answers = new UnaryBacklog(limits, backlog)
+  const unary = (kind: RawKind): UnaryHandler => unaryHandler(kind, store, cluster, answers)
   server.addService(tikvServiceDefinition, {
     RawGet: unary(UNARY_KINDS.RawGet),
     RawBatchGet: unary(UNARY_KINDS.RawBatchGet),
@@ -104,16 +99,22 @@ function refusals(): Record<string, UnaryHandler> {
   const handlers: Record<string, UnaryHandler> = {}
   for (const method of REFUSED_METHODS) {
     handlers[method] = (_call, callback) => {
-      unaryWriter.textField(ResponseTag.Error, notSupported(method))
-      callback(null, unaryWriter.takeCopy())
+      const writer = new ProtoWriter(128)
+      writer.textField(ResponseTag.Error, notSupported(method))
+      callback(null, writer.takeCopy())
     }
   }
   return handlers
 }
 
-function unaryHandler(kind: RawKind, store: StoreService, cluster: ClusterCheck): UnaryHandler {
+function unaryHandler(
+  kind: RawKind,
+  store: StoreService,
+  cluster: ClusterCheck,
+  answers: UnaryBacklog,
+): UnaryHandler {
   return (call, callback) => {
-    const answer = new UnaryAnswer(callback)
+    const answer = new UnaryAnswer(call, callback, answers)
     let request: RawRequest
     try {
       request = decodeRequest(kind, call.request, answer, 0)
@@ -136,20 +137,4 @@ function unaryHandler(kind: RawKind, store: StoreService, cluster: ClusterCheck)
 
 function refuse(callback: sendUnaryData<Buffer>, details: string): void {
   callback({ code: status.INVALID_ARGUMENT, details })
-}
-
-/** Encodes are done before anything else runs, so that one writer serves all unary answers. */
-const unaryWriter = new ProtoWriter()
-
-class UnaryAnswer implements ResponseSink {
-  readonly #callback: sendUnaryData<Buffer>
-
-  constructor(callback: sendUnaryData<Buffer>) {
-    this.#callback = callback
-  }
-
-  respond(request: RawRequest, response: RawResponse): void {
-    writeResponse(unaryWriter, request.kind, response)
-    this.#callback(null, unaryWriter.takeCopy())
-  }
 }

@@ -27,17 +27,17 @@ export class FakeStore implements StoreService {
   execute(request: RawRequest): void {
     this.executed++
     if (this.holding) this.held.push(request)
-    else request.sink.respond(request, this.#answer(request))
+    else request.sink.respond(request, this.answer(request))
   }
 
   release(): void {
     this.holding = false
     for (const request of this.held.splice(0)) {
-      request.sink.respond(request, this.#answer(request))
+      request.sink.respond(request, this.answer(request))
     }
   }
 
-  #answer(request: RawRequest): RawResponse {
+  answer(request: RawRequest): RawResponse {
     const { kind, keys, values } = request
     if (kind === RawKind.Get) return valueResponse(this.#get(request.key))
     if (kind === RawKind.Put) this.#put(request.key, request.value)
