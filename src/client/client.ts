@@ -8,6 +8,8 @@ import { Dispatcher, type DispatcherOptions } from './dispatcher.ts'
 import {
   checkKey,
   checkValue,
+  mustBeBuffer,
+  mustBeCallback,
   refuseTtl,
   toColumnFamily,
   toIterable,
@@ -172,7 +174,10 @@ class Client implements KvClient {
   // @hot
   #withCallback(kind: Single, key: Buffer, value: Buffer, callback: KvCallback): void {
     const dispatcher = this.#dispatcher
+    mustBeCallback(callback)
     try {
+      mustBeBuffer(key)
+      mustBeBuffer(value)
       checkKey(key)
       checkValue(value)
       const nowMs = dispatcher.nowMs()

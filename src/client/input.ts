@@ -20,6 +20,21 @@ export function toBytes(input: Bytes): Buffer {
   )
 }
 
+/** For calls that take bytes as they are: of anything else, other bytes than it shows would be stored. */
+// @hot
+export function mustBeBuffer(given: Buffer): void {
+  if (Buffer.isBuffer(given)) return
+  throw new PolyraftError(
+    'InvalidArgument',
+    `putCallback and getCallback take Buffers, not ${given === null ? 'null' : typeof given}`,
+  )
+}
+
+export function mustBeCallback(callback: unknown): void {
+  if (typeof callback === 'function') return
+  throw new PolyraftError('InvalidArgument', 'putCallback and getCallback take a callback')
+}
+
 /** What UTF-8 has no bytes for would become one and the same replacement character. */
 function textBytes(text: string): Buffer {
   if (text.isWellFormed()) return Buffer.from(text, 'utf8')

@@ -90,7 +90,8 @@ export interface KvClient {
   /**
    * For load generators: no promise, no conversion, and no copy: the buffers must not change before
    * the callback, which is called exactly once (from within this call when it fails at once). A value
-   * is a view of the message that it came in: copy what is kept for long.
+   * is a view of the message that it came in: copy what is kept for long. Throws only when there is no
+   * callback to tell.
    */
   putCallback(key: Buffer, value: Buffer, callback: KvCallback): void
   getCallback(key: Buffer, callback: KvCallback): void

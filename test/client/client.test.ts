@@ -64,18 +64,6 @@ describe('the plain calls', () => {
     await kv.put('b', 'v')
     expect(cluster.pdCalls).toBe(asked)
   })
-
-  test('callbacks for load generators', async () => {
-    const outcomes: unknown[] = []
-    kv.putCallback(Buffer.from('k'), Buffer.from('v'), (error) => outcomes.push(error))
-    await vi.advanceTimersByTimeAsync(1)
-    expect(outcomes).toEqual([undefined])
-    kv.getCallback(Buffer.from('k'), (_error, value) => outcomes.push(value))
-    await vi.advanceTimersByTimeAsync(1)
-    expect(outcomes[1]).toEqual(Buffer.from('v'))
-    kv.putCallback(Buffer.alloc(0), Buffer.from('v'), (error) => outcomes.push(error?.code))
-    expect(outcomes[2]).toBe('KeyEmpty')
-  })
 })
 
 describe('input is checked before anything is sent', () => {
