@@ -105,10 +105,12 @@ export function formatBytes(bytes: number): string {
   return `${value.toFixed(1)} ${UNITS[unit]}`
 }
 
-export function formatSeconds(seconds: number): string {
-  if (seconds < 10) return `${seconds.toFixed(1)} s`
-  if (seconds < 120) return `${Math.round(seconds)} s`
+export function formatSeconds(exactly: number): string {
+  if (exactly < 9.95) return `${exactly.toFixed(1)} s`
+  // Rounded first: a rest of 59.6 s is a minute, not 60 s.
+  const seconds = Math.round(exactly)
+  if (seconds < 120) return `${seconds} s`
   const minutes = Math.floor(seconds / 60)
-  if (minutes < 120) return `${minutes} min ${Math.round(seconds % 60)} s`
+  if (minutes < 120) return `${minutes} min ${seconds % 60} s`
   return `${Math.floor(minutes / 60)} h ${minutes % 60} min`
 }
