@@ -52,6 +52,8 @@ describe('exit codes', () => {
     ['server --nope', /unknown option '--nope'/],
     ['server --dat-dir x', /unknown option '--dat-dir'\s.*Did you mean --data-dir/],
     ['kv scan --limits 3', /unknown option '--limits'\s.*Did you mean --limit/],
+    ['kv get k --timeout-ms 2147483648', /--timeout-ms <ms>.*at most 2073600000/],
+    ['ctl health --timeout-ms 2147483648', /--timeout-ms <ms>.*at most 2073600000/],
     ['up --stores 0', /--stores <n>.*a whole number from 1 to 1000/],
     ['up --store-port 65535 --dir none', /^polyraft: --store-port 65535: too high for 3 stores$/m],
     ['server --addr bad', /^polyraft: flags: \[server\] addr: "bad" is not an address/m],

@@ -1,6 +1,7 @@
 /** Options that several commands share, and the parsing of their values. */
 import { type Command, InvalidArgumentError, Option } from 'commander'
 import { tryParseAddress } from '../../base/address.ts'
+import { WAIT_MS_MAX } from '../../base/limits.ts'
 
 const DEFAULT_PD = '127.0.0.1:2379'
 
@@ -9,7 +10,7 @@ export function addConnectOptions(command: Command): Command {
     .option('--pd <addresses>', 'placement driver, host:port[,host:port…]', parseAddresses, [
       DEFAULT_PD,
     ])
-    .option('--timeout-ms <ms>', 'give up after this long', parsePositive, 5000)
+    .option('--timeout-ms <ms>', 'give up after this long', parseTimeoutMs, 5000)
 }
 
 export function addEncodingOptions(command: Command): Command {
@@ -39,6 +40,14 @@ export function parsePositive(text: string): number {
   const value = parseCount(text)
   if (value === 0) throw new InvalidArgumentError('it must be above zero.')
   return value
+}
+
+/** Node makes 1 ms of what is longer than its timers can be. */
+function parseTimeoutMs(text: string): number {
+  const ms = parsePositive(text)
+  if (ms > WAIT_MS_MAX)
+    throw new InvalidArgumentError(`it must be at most ${WAIT_MS_MAX} (24 days).`)
+  return ms
 }
 
 export function parseCount(text: string): number {
