@@ -40,6 +40,7 @@ describe('exit codes', () => {
     ['--help', /Usage: polyraft/],
     ['--version', /^\d+\.\d+\.\d+$/m],
     ['server --help', /--pd-endpoints/],
+    ['kv get --help', /\(default:\s+127\.0\.0\.1:2379\)/],
     ['server --config-check', /the configuration is good/],
   ])('0: %s', async (line, output) => {
     const { code, stdout } = await polyraft(...line.split(' '))

@@ -7,9 +7,11 @@ const DEFAULT_PD = '127.0.0.1:2379'
 
 export function addConnectOptions(command: Command): Command {
   return command
-    .option('--pd <addresses>', 'placement driver, host:port[,host:port…]', parseAddresses, [
-      DEFAULT_PD,
-    ])
+    .addOption(
+      new Option('--pd <addresses>', 'placement driver, host:port[,host:port…]')
+        .argParser(parseAddresses)
+        .default([DEFAULT_PD], DEFAULT_PD),
+    )
     .option('--timeout-ms <ms>', 'give up after this long', parseTimeoutMs, 5000)
 }
 
