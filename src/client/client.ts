@@ -7,11 +7,11 @@ import { type Reject, type Resolve, runCallback } from './call.ts'
 import { Dispatcher, type DispatcherOptions } from './dispatcher.ts'
 import {
   checkKey,
+  checkKeyOptions,
+  checkPutOptions,
   checkValue,
   mustBeBuffer,
   mustBeCallback,
-  refuseTtl,
-  toColumnFamily,
   toIterable,
   toKey,
   toPairs,
@@ -58,8 +58,8 @@ class Client implements KvClient {
 
   put(key: Bytes, value: Bytes, options?: PutOptions): Promise<void> {
     try {
-      refuseTtl(options)
-      return this.#single(RawKind.Put, toKey(key), toValue(value), options) as Promise<never>
+      const cf = checkPutOptions('put', options)
+      return this.#single(RawKind.Put, toKey(key), toValue(value), cf) as Promise<never>
     } catch (error) {
       return Promise.reject(error)
     }
@@ -67,7 +67,8 @@ class Client implements KvClient {
 
   get(key: Bytes, options?: KeyOptions): Promise<Buffer | undefined> {
     try {
-      return this.#single(RawKind.Get, toKey(key), EMPTY_BYTES, options)
+      const cf = checkKeyOptions('get', options)
+      return this.#single(RawKind.Get, toKey(key), EMPTY_BYTES, cf)
     } catch (error) {
       return Promise.reject(error)
     }
@@ -75,7 +76,8 @@ class Client implements KvClient {
 
   delete(key: Bytes, options?: KeyOptions): Promise<void> {
     try {
-      return this.#single(RawKind.Delete, toKey(key), EMPTY_BYTES, options) as Promise<never>
+      const cf = checkKeyOptions('delete', options)
+      return this.#single(RawKind.Delete, toKey(key), EMPTY_BYTES, cf) as Promise<never>
     } catch (error) {
       return Promise.reject(error)
     }
@@ -85,24 +87,26 @@ class Client implements KvClient {
     pairs: Iterable<readonly [key: Bytes, value: Bytes]>,
     options?: PutOptions,
   ): Promise<void> {
-    refuseTtl(options)
+    const cf = checkPutOptions('batchPut', options)
     const keys: Buffer[] = []
     const values: Buffer[] = []
     for (const [key, value] of toPairs(pairs)) {
       keys.push(toKey(key))
       values.push(toValue(value))
     }
-    await this.#batch(RawKind.BatchPut, keys, values, options)
+    await this.#batch(RawKind.BatchPut, keys, values, cf)
   }
 
   async batchGet(keys: Iterable<Bytes>, options?: KeyOptions): Promise<(Buffer | undefined)[]> {
+    const cf = checkKeyOptions('batchGet', options)
     const wanted = Array.from(toIterable(keys), toKey)
-    const found = await this.#batch(RawKind.BatchGet, wanted, undefined, options)
+    const found = await this.#batch(RawKind.BatchGet, wanted, undefined, cf)
     return wanted.map((key) => found.get(key.toString('latin1')))
   }
 
   async batchDelete(keys: Iterable<Bytes>, options?: KeyOptions): Promise<void> {
-    await this.#batch(RawKind.BatchDelete, Array.from(toIterable(keys), toKey), undefined, options)
+    const cf = checkKeyOptions('batchDelete', options)
+    await this.#batch(RawKind.BatchDelete, Array.from(toIterable(keys), toKey), undefined, cf)
   }
 
   scan(options: ScanOptions = {}): Scan {
@@ -146,17 +150,12 @@ class Client implements KvClient {
 
   /** One request and one promise; `#capture` is shared, so there is no closure per call. */
   // @hot
-  #single(
-    kind: Single,
-    key: Buffer,
-    value: Buffer,
-    options: KeyOptions | undefined,
-  ): Promise<Buffer | undefined> {
+  #single(kind: Single, key: Buffer, value: Buffer, cf: string): Promise<Buffer | undefined> {
     const dispatcher = this.#dispatcher
     const request = new RawRequest(kind, dispatcher, 0)
     request.key = key
     request.value = value
-    if (options !== undefined) request.cf = toColumnFamily(options.cf)
+    request.cf = cf
     const nowMs = dispatcher.nowMs()
     const call = dispatcher.take(nowMs + dispatcher.timeoutMs)
     const promise = new Promise<Buffer | undefined>(this.#capture)
@@ -196,9 +195,8 @@ class Client implements KvClient {
     kind: BatchKind,
     keys: Buffer[],
     values: Buffer[] | undefined,
-    options: KeyOptions | undefined,
+    cf: string,
   ): Promise<Found> {
-    const cf = toColumnFamily(options?.cf)
     const sorted = sortKeys(keys, values)
     return new Promise((resolve, reject) => {
       new Batch(this.#dispatcher, kind, cf, sorted, resolve, reject).start()

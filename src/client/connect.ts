@@ -3,6 +3,7 @@
 import { PolyraftError } from '../base/errors.ts'
 import { silentLogger } from '../base/logger.ts'
 import { machineClock, machineRandom } from '../base/node-clock.ts'
+import { mustBeKnown, type OptionNames } from '../base/options.ts'
 import { connectPd } from '../pd/grpc-client.ts'
 import { type CallOptions, checkCallOptions } from './call-options.ts'
 import { createClient } from './client.ts'
@@ -14,8 +15,11 @@ export interface ConnectOptions extends CallOptions {
   readonly pd: readonly string[] | string
 }
 
+const OPTIONS: OptionNames<ConnectOptions> = { pd: true, timeoutMs: true, retryWrites: true }
+
 /** Rejects with `Unavailable` when no placement driver answers within the time-out. */
 export async function connect(options: ConnectOptions): Promise<KvClient> {
+  mustBeKnown('connect', options, OPTIONS)
   const callOptions = checkCallOptions(options)
   const endpoints = toEndpoints(options.pd)
   const pd = await connectPd(endpoints, {

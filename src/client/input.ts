@@ -2,7 +2,8 @@
 import { EMPTY_BYTES } from '../base/bytes.ts'
 import { PolyraftError } from '../base/errors.ts'
 import { ENTRY_BYTES_MAX, KEY_BYTES_MAX, SCAN_ROWS_MAX } from '../base/limits.ts'
-import type { Bytes, PutOptions, ScanOptions } from './kv-client.ts'
+import { mustBeKnown, type OptionNames } from '../base/options.ts'
+import type { Bytes, KeyOptions, PutOptions, ScanOptions } from './kv-client.ts'
 
 /** Where the rest of its entry pushes it over the limit, the store says RaftEntryTooLarge. */
 export const VALUE_BYTES_MAX = ENTRY_BYTES_MAX
@@ -108,8 +109,31 @@ export function toColumnFamily(cf: string | undefined): string {
   return cf
 }
 
-export function refuseTtl(options: PutOptions | undefined): void {
-  if (options?.ttlSeconds !== undefined) throw unsupported('a time to live (ttlSeconds)')
+const KEY_OPTIONS: OptionNames<KeyOptions> = { cf: true }
+const PUT_OPTIONS: OptionNames<PutOptions> = { cf: true, ttlSeconds: true }
+const SCAN_OPTIONS: OptionNames<ScanOptions> = {
+  cf: true,
+  start: true,
+  end: true,
+  limit: true,
+  reverse: true,
+  keysOnly: true,
+  pageRows: true,
+}
+
+/** The column family, as the wire wants it. */
+export function checkKeyOptions(call: string, options: KeyOptions | undefined): string {
+  if (options === undefined) return ''
+  mustBeKnown(call, options, KEY_OPTIONS)
+  return toColumnFamily(options.cf)
+}
+
+/** Likewise. */
+export function checkPutOptions(call: string, options: PutOptions | undefined): string {
+  if (options === undefined) return ''
+  mustBeKnown(call, options, PUT_OPTIONS)
+  if (options.ttlSeconds !== undefined) throw unsupported('a time to live (ttlSeconds)')
+  return toColumnFamily(options.cf)
 }
 
 export function unsupported(what: string): PolyraftError {
@@ -127,6 +151,7 @@ export interface ScanRange {
 }
 
 export function toScanRange(options: ScanOptions): ScanRange {
+  mustBeKnown('scan', options, SCAN_OPTIONS)
   const start = options.start === undefined ? EMPTY_BYTES : toBytes(options.start)
   const end = options.end === undefined ? EMPTY_BYTES : toBytes(options.end)
   checkKeyLength(start)

@@ -2,11 +2,11 @@
 import { type HostPort, isWildcard, tryParseAddress } from '../base/address.ts'
 import { PolyraftError } from '../base/errors.ts'
 import { type Logger, silentLogger } from '../base/logger.ts'
+import { mustBeKnown, type OptionNames } from '../base/options.ts'
 import { type CallOptions, checkCallOptions } from '../client/call-options.ts'
 import type { StoreConfig } from '../store/config.ts'
-import { describeValue, isTable, isTexts } from './config-values.ts'
+import { describeValue, isTexts } from './config-values.ts'
 import { embeddedConfig } from './embedded-config.ts'
-import { didYouMean } from './suggest.ts'
 
 export interface ClusterOptions extends CallOptions {
   /** Data directory; made if it is not there, resumed if it is. */
@@ -51,8 +51,7 @@ export interface JoinAddresses {
   readonly pd: readonly string[]
 }
 
-/** Complete by its type. */
-const OPTIONS: { readonly [Name in keyof Required<ClusterOptions>]: true } = {
+const OPTIONS: OptionNames<ClusterOptions> = {
   dir: true,
   stores: true,
   regions: true,
@@ -67,7 +66,7 @@ const OPTIONS: { readonly [Name in keyof Required<ClusterOptions>]: true } = {
 
 /** Throws InvalidArgument, or ConfigInvalid for what is in `config`. */
 export function checkOptions(options: ClusterOptions): CheckedOptions {
-  mustBeKnown(options)
+  mustBeKnown('openCluster', options, OPTIONS)
   const { dir, stores, regions = 1 } = options
   const { logger = silentLogger, onFatal = rethrow } = options
   if (typeof dir !== 'string' || dir === '') {
@@ -81,15 +80,6 @@ export function checkOptions(options: ClusterOptions): CheckedOptions {
 
 function rethrow(error: Error): never {
   throw error
-}
-
-function mustBeKnown(options: ClusterOptions): void {
-  if (!isTable(options)) throw invalid('openCluster takes an object with a dir')
-  const names = Object.keys(OPTIONS)
-  for (const name of Object.keys(options)) {
-    if (names.includes(name)) continue
-    throw invalid(`openCluster has no option "${name}"${didYouMean(name, names)}`)
-  }
 }
 
 /** Undefined: nothing is joined, the whole cluster is here. */

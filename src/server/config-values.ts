@@ -1,6 +1,7 @@
 /** One setting's value: from TOML, from a flag, and back into TOML. Errors say what was expected. */
+
+import { didYouMean } from '../base/suggest.ts'
 import type { Setting, SettingKind, SettingValue } from './config-settings.ts'
-import { didYouMean } from './suggest.ts'
 import { formatDuration, formatSize, parseDuration, parseSize } from './units.ts'
 
 /** A value, or why it is none. */

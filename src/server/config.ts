@@ -6,6 +6,7 @@ import { readFileSync } from 'node:fs'
 import { parse, TomlError } from 'smol-toml'
 import { type HostPort, isWildcard, parseAddress } from '../base/address.ts'
 import { errorMessage, PolyraftError, systemErrorCode } from '../base/errors.ts'
+import { didYouMean } from '../base/suggest.ts'
 import type { StoreConfig } from '../store/config.ts'
 import {
   keyOf,
@@ -25,7 +26,6 @@ import {
 } from './config-values.ts'
 import type { LogLevel } from './log-levels.ts'
 import { brokenRelation } from './store-relations.ts'
-import { didYouMean } from './suggest.ts'
 import { WrongUsage } from './wrong-usage.ts'
 
 export interface ServerConfig {

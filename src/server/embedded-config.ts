@@ -3,11 +3,11 @@
  * milliseconds and bytes, with the limits that they have in a TOML file.
  */
 import { PolyraftError } from '../base/errors.ts'
+import { didYouMean } from '../base/suggest.ts'
 import { defaultStoreConfig, type StoreConfig } from '../store/config.ts'
 import { STORE_FIELDS, storeSetting } from './config-settings.ts'
 import { checkGivenValue, describeValue, isTable } from './config-values.ts'
 import { brokenRelation } from './store-relations.ts'
-import { didYouMean } from './suggest.ts'
 
 /** Rejects what is not understood or out of range with ConfigInvalid. */
 export function embeddedConfig(given: Partial<StoreConfig> = {}): StoreConfig {

@@ -32,3 +32,15 @@ test.each([undefined, 5, [], {}, [5]])('placement drivers %j', async (pd) => {
     code: expect.stringMatching(/^(InvalidArgument|ConfigInvalid)$/),
   })
 })
+
+test.each([
+  [undefined, 'connect takes its options as an object'],
+  ['127.0.0.1:1', 'connect takes its options as an object'],
+  [
+    { pd: '127.0.0.1:1', timeoutms: 1 },
+    'connect has no option "timeoutms"; did you mean "timeoutMs"?',
+  ],
+])('options %j', async (options, message) => {
+  const refused = { name: 'PolyraftError', code: 'InvalidArgument', message }
+  await expect(connect(options as never)).rejects.toMatchObject(refused)
+})

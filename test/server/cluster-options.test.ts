@@ -14,7 +14,7 @@ test('defaults', () => {
 })
 
 test.each([
-  [undefined, 'openCluster takes an object with a dir'],
+  [undefined, 'openCluster takes its options as an object'],
   [{}, 'dir is a path, not undefined'],
   [{ dir: '' }, 'dir is a path, not ""'],
   [{ dir: 'd', nosuch: 1 }, 'openCluster has no option "nosuch"'],
