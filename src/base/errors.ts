@@ -56,6 +56,7 @@ const RETRYABLE: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   'RegionNotInitialized',
   'DiskFull',
   'RecoveryInProgress',
+  'Timeout',
   'Unavailable',
   'NotBootstrapped',
 ])

@@ -290,7 +290,8 @@ describe('connections', () => {
 
   test('a hung store: a read is a plain Timeout', async () => {
     for (const store of [1, 2, 3]) cluster.modes.set(store, 'hang')
-    await expect(settle(kv.get('a'))).rejects.toMatchObject({ code: 'Timeout' })
+    const timeout = { code: 'Timeout', retryable: true }
+    await expect(settle(kv.get('a'))).rejects.toMatchObject(timeout)
   })
 
   test('a full disk: tried until there is room, DiskFull at the deadline', async () => {
@@ -306,7 +307,8 @@ describe('connections', () => {
 
   test('never sent: Timeout', async () => {
     for (const store of [1, 2, 3]) cluster.modes.set(store, 'down')
-    await expect(settle(kv.put('a', '1'))).rejects.toMatchObject({ code: 'Timeout' })
+    const timeout = { code: 'Timeout', retryable: true }
+    await expect(settle(kv.put('a', '1'))).rejects.toMatchObject(timeout)
     expect(cluster.served.length).toBeLessThan(60)
   })
 
