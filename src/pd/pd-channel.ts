@@ -292,9 +292,12 @@ function newClient(address: string, options: PdChannelOptions): Client {
   return new Client(address, secure, CHANNEL_OPTIONS)
 }
 
-/** `http://host:port` or `host:port`, as `host:port`. */
+/** `http://host:port` or `host:port`, as `host:port`; a list may have spaces behind its commas. */
 function addressOf(endpoint: string): string {
-  const address = endpoint.replace(/^https?:\/\//, '').replace(/\/+$/, '')
+  const address = endpoint
+    .trim()
+    .replace(/^https?:\/\//, '')
+    .replace(/\/+$/, '')
   if ((tryParseAddress(address)?.port ?? 0) > 0) return address
   throw new PolyraftError(
     'ConfigInvalid',

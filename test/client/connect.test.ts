@@ -21,6 +21,11 @@ test('no placement driver: Unavailable, naming it, within the time-out', async (
   expect(performance.now() - began).toBeLessThan(3000)
 })
 
+test('a list of placement drivers may have spaces', async () => {
+  const refused = connect({ pd: '127.0.0.1:1, http://127.0.0.1:2/ ', timeoutMs: 300 })
+  await expect(refused).rejects.toMatchObject({ code: 'Unavailable' })
+})
+
 test.each([0, -1, Number.NaN, Number.POSITIVE_INFINITY])('timeoutMs %d', async (timeoutMs) => {
   const refused = connect({ pd: '127.0.0.1:1', timeoutMs })
   await expect(refused).rejects.toMatchObject({ code: 'InvalidArgument' })
