@@ -1,4 +1,5 @@
 /** `polyraft kv dump`: rows of the cluster as text, no faster than the reader takes them. */
+import { errorMessage, PolyraftError, systemErrorCode } from '../../base/errors.ts'
 import type { KvClient, ScanOptions } from '../../client/kv-client.ts'
 import type { CliIo } from '../cli/cli-io.ts'
 import type { Encoding } from '../cli/encoding.ts'
@@ -52,7 +53,9 @@ async function writeFile(
     await file.complete()
   } catch (error) {
     await file.abandon()
-    throw error
+    if (error instanceof PolyraftError || systemErrorCode(error) === 'EPIPE') throw error
+    const message = `cannot write ${path}: ${errorMessage(error)}`
+    throw new PolyraftError('DiskError', message, { file: path }, { cause: error })
   }
 }
 

@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs'
 import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -358,6 +359,11 @@ describe('dump', () => {
     await run('dump', '--timeout-ms', '50', '-o', path)
     expect(await readFile(path, 'utf8')).toBe('precious')
     expect(await readdir(directory)).toEqual(['rows'])
+  })
+
+  test.runIf(existsSync('/dev/full'))('a disk that fills up is named by its file', async () => {
+    cluster.data.set(hex('k'), Buffer.from('v'))
+    await fails(run('dump', '-o', '/dev/full'), /^polyraft: cannot write \/dev\/full: ENOSPC/)
   })
 
   test('- is standard output', async () => {
