@@ -131,6 +131,8 @@ function maybeClear(peer: Peer): void {
   if (install === undefined && peer.isInitialised) ports.apply.destroy(peer.id)
   if (install !== undefined && install.data.length > 0) ports.snapshots.discard(install.data)
   const removedAt = removalOf(peer)
+  // What this round found safe to read: another thread clears the data, perhaps before the round ends.
+  ports.reads.flush()
   ports.replicas.clear({
     kind: RegionStateKind.Tombstone,
     region,

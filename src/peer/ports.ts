@@ -41,6 +41,8 @@ export function electionTimeoutMs(
 export interface ReadExecutor {
   /** Queues into the round; answered through the request's sink. */
   read(request: RawRequest, region: Region): void
+  /** Runs what was queued, now: at the end of a round, and before data goes. */
+  flush(): void
 }
 
 /** What a leader tells PD; the store adds intervals and sends. */

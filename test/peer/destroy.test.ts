@@ -125,6 +125,34 @@ describe('a follower that hears of its end from others', () => {
   })
 })
 
+it('what the round of its end found safe to read is read before the data goes', () => {
+  append([normal(6), normal(7)], 7)
+  fixture.apply(6)
+  const read = fixture.request(RawKind.Get)
+  read.replicaRead = true
+  fixture.round(read)
+  const { context } = fixture.sent.at(-1)!.message
+  fixture.receive(2, { type: MessageType.ReadIndexResp, term: 6, index: 7, context })
+  const order: string[] = []
+  const { reads, replicas } = fixture.ports
+  reads.read = () => void order.push('read')
+  reads.flush = () => void order.push('flush')
+  replicas.clear = () => void order.push('clear')
+  fixture.peer.mailbox.pushForced({
+    tag: PeerTag.Applied,
+    result: {
+      regionId: REGION_ID,
+      appliedIndex: 7,
+      appliedTerm: 6,
+      rejections: [],
+      writtenKeys: 0,
+      writtenBytes: 0,
+    },
+  })
+  fixture.round({ tag: PeerTag.Removed, peerId: 10, epoch: { confVer: 99, version: 1 } })
+  expect(order).toEqual(['read', 'flush', 'clear'])
+})
+
 describe('a leader that applies its own removal, of an earlier leader', () => {
   it('has a last word, and leaves the outcome of what it proposed open', () => {
     append([normal(6), removalOf(1, 7)], 6)

@@ -167,7 +167,7 @@ export class PeerFixture {
         close: async () => {},
       },
       apply,
-      reads: { read: () => {} },
+      reads: { read: () => {}, flush: () => {} },
       snapshots: {
         reserve: () => true,
         release: () => called('release')(),
