@@ -3,7 +3,8 @@
  *
  * INVARIANT: `atLeast` is never ahead of the store's clock, so that what expires by it has expired
  * there too. An answer was some time under way, and the clocks of two machines do not go at quite the
- * same speed: both only put it further behind.
+ * same speed: both only put it further behind. A store whose machine was suspended, so that its clock
+ * stood still, runs nothing more of the stream and ends it (server/batch-stream.ts).
  */
 
 /** Far above what clocks differ by. A stream at rest for hours is behind by seconds until it is told. */

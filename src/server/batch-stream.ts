@@ -11,6 +11,8 @@
  * - One write is under way at a time, on a writer that nothing else touches until it is done.
  * - Reading pauses while too many commands run or too many bytes wait for the client, so memory is
  *   bounded by the limits and the client feels it through flow control.
+ * - Nothing is executed by a clock that stood still since the client was told it: by the client's own
+ *   that request has expired long ago, and another was sent in its place.
  */
 import { type ServerDuplexStream, status } from '@grpc/grpc-js'
 import { assert } from '../base/assert.ts'
@@ -18,6 +20,8 @@ import type { Clock } from '../base/clock.ts'
 import { PolyraftError } from '../base/errors.ts'
 import { MIB } from '../base/limits.ts'
 import { Ring } from '../base/ring.ts'
+import { DEADLINE_EXCEEDED } from '../peer/region-errors.ts'
+import { Standstill } from '../peer/standstill.ts'
 import {
   type RejectedCommand,
   readBatchRequest,
@@ -34,6 +38,7 @@ import {
   RawRequest,
   type RawResponse,
   type ResponseSink,
+  regionErrorResponse,
   SinkRoom,
 } from '../protocol/raw.ts'
 import { validateRequest } from '../protocol/validate.ts'
@@ -83,6 +88,7 @@ export class BatchStream implements ResponseSink {
   readonly #clock: Clock
   readonly #backlog: Backlog
   readonly #onClosed: (stream: BatchStream) => void
+  readonly #standstill = new Standstill()
   readonly #reader = new ProtoReader(Buffer.alloc(0))
   readonly #sealed = new Ring<Buffer>()
   readonly #flushBound = (): void => this.#flushRound()
@@ -99,10 +105,13 @@ export class BatchStream implements ResponseSink {
   #writing = false
   #paused = false
   #tellsClock = false
+  /** What the client takes for our clock is ahead of it. */
+  #isClockLost = false
   /** Asked for, and no message has told it since. */
   #clockDue = false
   #requestsEnded = false
   #stopping = false
+  #whyStopping = ''
   #closed = false
 
   constructor(call: Call, options: BatchStreamOptions) {
@@ -120,9 +129,10 @@ export class BatchStream implements ResponseSink {
   }
 
   /** Ends the stream once the commands that run are answered; takes no more. */
-  stop(): void {
-    if (this.#closed) return
+  stop(why = 'the store is stopping'): void {
+    if (this.#closed || this.#stopping) return
     this.#stopping = true
+    this.#whyStopping = why
     this.#pause()
     this.#maybeEnd()
   }
@@ -148,13 +158,15 @@ export class BatchStream implements ResponseSink {
 
   #onMessage(message: Buffer): void {
     if (this.#closed) return
+    this.#lookAtClock()
     try {
       this.#reader.open(message)
       mustHoldCommands(this.#reader, message.length, this.#limits.commandsMax)
       this.#reader.open(message)
       const { commands, asksClock } = readBatchRequest(this.#reader, this)
       if (asksClock) this.#onClockAsked()
-      this.#execute(commands)
+      if (this.#isClockLost) this.#refuse(commands)
+      else this.#execute(commands)
     } catch (error) {
       if (!(error instanceof PolyraftError)) throw error
       this.#endWith(status.INVALID_ARGUMENT, error.message)
@@ -162,6 +174,24 @@ export class BatchStream implements ResponseSink {
     }
     this.#reader.close()
     if (this.#overloaded(1)) this.#pause()
+  }
+
+  /** The machine may have been suspended since the client was told its clock. */
+  #lookAtClock(): void {
+    const gainedMs = this.#standstill.look(this.#clock.monotonicMs(), this.#clock.wallMs())
+    if (gainedMs > 0 && this.#tellsClock) this.#isClockLost = true
+  }
+
+  /** How old these are nobody knows; on another stream the client is told the clock anew. */
+  #refuse(commands: readonly (RawRequest | RejectedCommand)[]): void {
+    const response = regionErrorResponse(DEADLINE_EXCEEDED)
+    for (const command of commands) {
+      if (command instanceof RawRequest) {
+        writeBatchResponseCommand(this.#writer, command.kind, response)
+      } else writeRejection(this.#writer, command)
+      this.#appended(command.token)
+    }
+    this.stop('the clock of this machine stood still')
   }
 
   #execute(commands: readonly (RawRequest | RejectedCommand)[]): void {
@@ -298,7 +328,7 @@ export class BatchStream implements ResponseSink {
     if (this.#closed || !(this.#requestsEnded || this.#stopping)) return
     if (this.#running > 0 || this.#writing || this.#ids.length > 0) return
     if (this.#sealed.length > 0) return
-    if (this.#stopping) this.#endWith(status.UNAVAILABLE, 'the store is stopping')
+    if (this.#stopping) this.#endWith(status.UNAVAILABLE, this.#whyStopping)
     else this.#call.end()
     this.#close()
   }

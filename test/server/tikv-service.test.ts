@@ -9,6 +9,9 @@ import {
 } from '@grpc/grpc-js'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { ENTRY_BYTES_MAX, GET_BYTES_MAX } from '../../src/base/limits.ts'
+import { machineClock } from '../../src/base/node-clock.ts'
+import { writeBatchGreeting } from '../../src/protocol/batch-commands.ts'
+import { ProtoWriter } from '../../src/protocol/proto-writer.ts'
 import { SinkRoom } from '../../src/protocol/raw.ts'
 import {
   type BatchStreamLimits,
@@ -24,9 +27,9 @@ let store: FakeStore
 let server: RunningServer
 let client: Client
 
-async function start(limits: Partial<BatchStreamLimits> = {}): Promise<void> {
+async function start(limits: Partial<BatchStreamLimits> = {}, clock = machineClock): Promise<void> {
   store = new FakeStore()
-  server = await startServer(store, { batchStreamLimits: limits })
+  server = await startServer(store, { batchStreamLimits: limits, clock })
   client = new Client(server.address, credentials.createInsecure(), {
     'grpc.max_receive_message_length': -1,
     'grpc.use_local_subchannel_pool': 1,
@@ -95,7 +98,7 @@ class Stream {
   #onMessage(message: Buffer): void {
     this.messages++
     const batch = decode('BatchCommandsResponse', message)
-    const ids = batch.request_ids as number[]
+    const ids = (batch.request_ids ?? []) as number[]
     const responses = batch.responses as Fields[]
     ids.forEach((id, i) => {
       expect(this.answers.has(id)).toBe(false)
@@ -348,6 +351,41 @@ describe('a stream of commands', () => {
       details: 'the store is stopping',
     })
     expect([...stream.answers.keys()]).toEqual([1])
+  })
+})
+
+describe('a machine that was suspended', () => {
+  let wallMs: number
+
+  beforeEach(async () => {
+    wallMs = 1_700_000_000_000
+    await start({}, { monotonicMs: () => 5_000, wallMs: () => wallMs })
+  })
+
+  it('runs nothing that expires by the clock that it told before', async () => {
+    const stream = new Stream()
+    const greeting = new ProtoWriter()
+    writeBatchGreeting(greeting)
+    stream.call.write(Buffer.from(greeting.view()))
+    stream.send({ 1: { RawPut: { key: bytes('k'), value: bytes('v2') } } })
+    await stream.answer(1)
+    // By its client's clock it has expired, and what was sent in its place was overwritten.
+    wallMs += 10_000
+    stream.send({ 2: { RawPut: { key: bytes('k'), value: bytes('v1') } }, 3: { Empty: {} } })
+    const refused = { RawPut: { region_error: { server_is_busy: {} } } }
+    expect(await stream.answer(2)).toMatchObject(refused)
+    expect(await stream.ended()).toMatchObject({ code: status.UNAVAILABLE })
+    expect(stream.answers.size).toBe(3)
+    expect(store.executed).toBe(1)
+  })
+
+  it('goes on with clients that were told none', async () => {
+    const stream = new Stream()
+    stream.send({ 1: { RawPut: { key: bytes('k'), value: bytes('v') } } })
+    await stream.answer(1)
+    wallMs += 10_000
+    stream.send({ 2: { RawGet: { key: bytes('k') } } })
+    expect(await stream.answer(2)).toEqual({ RawGet: { value: bytes('v') } })
   })
 })
 
