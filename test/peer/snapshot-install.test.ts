@@ -11,13 +11,13 @@ beforeEach(() => {
   fixture = new PeerFixture(regionOf('1 2 3'))
 })
 
-function append(index: number, commit: number): void {
-  const entry: Entry = { index, term: 6, type: EntryType.Normal, data: Buffer.alloc(0) }
+function append(index: number, commit: number, term = 6): void {
+  const entry: Entry = { index, term, type: EntryType.Normal, data: Buffer.alloc(0) }
   fixture.receive(2, {
     type: MessageType.Append,
-    term: 6,
+    term,
     index: index - 1,
-    logTerm: index === 6 ? 5 : 6,
+    logTerm: index === 6 ? 5 : term,
     entries: [entry],
     commit,
   })
@@ -55,6 +55,21 @@ describe('a snapshot that arrived', () => {
     fixture.apply(6)
     expect(fixture.calls).toEqual(['accepted', 'destroy', 'install'])
   })
+})
+
+it('a hard state of before, which had waited for a write, is not written behind the snapshot’s', () => {
+  append(6, 5)
+  fixture.sync()
+  // Only the commit index rises.
+  fixture.receive(2, { type: MessageType.Heartbeat, term: 6, commit: 6 })
+  fixture.apply(6)
+  expect(fixture.peer.unwrittenHardState).toMatchObject({ term: 6, commit: 6 })
+  fixture.receiveSnapshot(50, 7)
+  fixture.round({ tag: PeerTag.SnapshotInstall, phase: 'recorded' })
+  fixture.sync()
+  append(51, 50, 7)
+  expect(fixture.log.unsynced).toHaveLength(1)
+  expect(fixture.log.state!.hardState).toMatchObject({ term: 7, commit: 50 })
 })
 
 describe('a replica that was deposed, and gets a snapshot', () => {
