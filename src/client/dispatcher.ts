@@ -39,7 +39,6 @@ import {
 import { Locator, locate } from './locator.ts'
 import { type CachedRegion, RegionCache } from './region-cache.ts'
 import { Learner, Next, type Reaction, refusalOf } from './region-errors.ts'
-import type { FailedRequest } from './store-connection.ts'
 import { type ConnectStore, type StoreLink, StoreLinks } from './store-links.ts'
 import { SWEEP_MS, Sweeper } from './sweeper.ts'
 
@@ -161,6 +160,7 @@ export class Dispatcher implements ResponseSink {
     request.storeId = entry.leader.storeId
     request.expiresAtMs = call.deadlineMs
     request.attemptMsMax = attemptMsMax(call.unanswered)
+    request.sent = false
     call.link = link
     call.attempts++
     call.sentAtMs = nowMs
@@ -281,21 +281,21 @@ export class Dispatcher implements ResponseSink {
     this.#retryAllLater(requests, `store ${storeId} is gone`)
   }
 
-  #onConnectionFailed(link: StoreLink, failed: readonly FailedRequest[], error: Error): void {
+  #onConnectionFailed(link: StoreLink, failed: readonly RawRequest[], error: Error): void {
     const nowMs = this.nowMs()
     link.heard = false
     this.#links.suspect(link, nowMs)
     const reason = `store ${link.storeId}: ${error.message}`
-    for (const { request, sent } of failed) {
+    for (const request of failed) {
       const call = this.#calls.of(request)
-      if (call?.state === CallState.InFlight) this.#onLost(call, request, sent, reason)
+      if (call?.state === CallState.InFlight) this.#onLost(call, request, reason)
     }
   }
 
   /** The attempt ended without an answer, and no answer can come. */
-  #onLost(call: Call, request: RawRequest, sent: boolean, reason: string): void {
+  #onLost(call: Call, request: RawRequest, reason: string): void {
     call.lastError = reason
-    const lost = sent && isWrite(request.kind)
+    const lost = request.sent && isWrite(request.kind)
     if (lost) fence(call, request)
     this.#learner.onUnanswered(request, call.failures, this.nowMs())
     this.#tryAgain(call, lost, CONNECTION_BACKOFF)

@@ -25,7 +25,7 @@ import { Ring } from '../base/ring.ts'
 import { type RawRequest, regionErrorResponse } from '../protocol/raw.ts'
 import { tikvServiceDefinition } from '../protocol/tikvpb.ts'
 import { CommandStream } from './command-stream.ts'
-import type { FailedRequest, StoreConnection, StoreConnectionEvents } from './store-connection.ts'
+import type { StoreConnection, StoreConnectionEvents } from './store-connection.ts'
 
 export interface GrpcStoreConnectionOptions {
   /** Requests that may wait for an answer, sent or not; more are answered ServerIsBusy. */
@@ -195,15 +195,12 @@ class GrpcStoreConnection implements StoreConnection {
     if (stream.answered) this.#backoffMs = 0
     else this.#backoffMs = Math.min(backoffMaxMs, Math.max(backoffMinMs, this.#backoffMs * 2))
     this.#retryAtMs = this.#options.clock.monotonicMs() + this.#backoffMs
-    const failed: FailedRequest[] = unanswered.map((request) => ({ request, sent: true }))
-    this.#fail(failed, error)
+    this.#fail(unanswered, error)
   }
 
   /** Fails what never left, and what `failed` holds already. */
-  #fail(failed: FailedRequest[], error: PolyraftError): void {
-    for (let left = this.#queue.length; left > 0; left--) {
-      failed.push({ request: this.#queue.shift()!, sent: false })
-    }
+  #fail(failed: RawRequest[], error: PolyraftError): void {
+    for (let left = this.#queue.length; left > 0; left--) failed.push(this.#queue.shift()!)
     if (failed.length > 0) this.#events.onFailed(failed, error)
   }
 

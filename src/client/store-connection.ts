@@ -4,8 +4,8 @@ import type { RawRequest } from '../protocol/raw.ts'
 export interface StoreConnection {
   readonly address: string
   /**
-   * Sends one request. It ends exactly once: with an answer through `request.sink`, or in
-   * `onFailed`. Values of an answer are views of the message they came in.
+   * Sends one request, and marks it as `sent` once it leaves. It ends exactly once: with an answer
+   * through `request.sink`, or in `onFailed`. Values of an answer are views of the message they came in.
    */
   execute(request: RawRequest): void
   /** Of requests that were sent, and are neither answered nor given up. */
@@ -16,13 +16,10 @@ export interface StoreConnection {
   close(): Promise<void>
 }
 
-export interface FailedRequest {
-  readonly request: RawRequest
-  /** True when the store may have executed it; false when it never left. */
-  readonly sent: boolean
-}
-
 export interface StoreConnectionEvents {
-  /** The transport failed: these requests get no answer. Never called from within `execute`. */
-  onFailed(requests: readonly FailedRequest[], error: Error): void
+  /**
+   * The transport failed: these requests get no answer. The store may have executed those that were
+   * `sent`; the others never left. Never called from within `execute`.
+   */
+  onFailed(requests: readonly RawRequest[], error: Error): void
 }

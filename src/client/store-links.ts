@@ -7,7 +7,7 @@ import { errorMessage, PolyraftError } from '../base/errors.ts'
 import type { StoreId } from '../base/ids.ts'
 import { type PdClient, StoreState } from '../pd/port.ts'
 import type { RawRequest } from '../protocol/raw.ts'
-import type { FailedRequest, StoreConnection, StoreConnectionEvents } from './store-connection.ts'
+import type { StoreConnection, StoreConnectionEvents } from './store-connection.ts'
 
 const SUSPECT_MS_MIN = 100
 const SUSPECT_MS_MAX = 2000
@@ -25,7 +25,7 @@ export interface StoreLinksEvents {
   onGone(storeId: StoreId, requests: RawRequest[]): void
   onOpenFailed(requests: RawRequest[], reason: string): void
   /** These requests get no answer. */
-  onConnectionFailed(link: StoreLink, requests: readonly FailedRequest[], error: Error): void
+  onConnectionFailed(link: StoreLink, requests: readonly RawRequest[], error: Error): void
 }
 
 export class StoreLink {

@@ -83,7 +83,7 @@ export class RawRequest {
   attemptMsMax = 0
   /** What it takes of a connection's bytes under way: from leaving until it is answered or given up. */
   bytesUnderWay = 0
-  /** A connection has written it: the store may execute it. */
+  /** A connection has written this attempt: the store may execute it. */
   sent = false
   /** Nobody waits for it any more: it need not be written. */
   dropped = false

@@ -312,6 +312,14 @@ describe('connections', () => {
     expect(cluster.served.length).toBeLessThan(60)
   })
 
+  test('refused by the store that it was sent to, and not sent again: Timeout', async () => {
+    await kv.get('a')
+    cluster.lead('a', 2)
+    for (const store of [2, 3]) cluster.modes.set(store, 'connecting')
+    await expect(settle(kv.put('a', '1'))).rejects.toMatchObject({ code: 'Timeout' })
+    expect(storesServed(RawKind.Put)[0]).toBe(1)
+  })
+
   test('sent, and the connection broke every time: Undetermined', async () => {
     for (const store of [1, 2, 3]) cluster.modes.set(store, 'break-after-execute')
     await expect(settle(kv.put('a', '1'))).rejects.toMatchObject({ code: 'Undetermined' })

@@ -30,6 +30,8 @@ export type StoreMode =
   | 'up'
   /** Takes everything, answers nothing. */
   | 'hang'
+  /** Its connection does not come about: nothing is sent, nothing fails. */
+  | 'connecting'
   /** Refuses the connection: nothing was sent. */
   | 'down'
   /** Executes, then the connection breaks before the answer. */
@@ -354,7 +356,9 @@ class FakeConnection implements StoreConnection {
       return
     }
     if (request.dropped) return
-    beginAttempt(request, performance.now(), 0)
+    const mode = cluster.modes.get(this.#storeId)
+    const isConnected = mode !== 'down' && mode !== 'connecting'
+    if (isConnected) beginAttempt(request, performance.now(), 0)
     cluster.served.push({
       storeId: this.#storeId,
       request,
@@ -372,14 +376,14 @@ class FakeConnection implements StoreConnection {
     const cluster = this.#cluster
     const mode = cluster.modes.get(this.#storeId)
     if (this.#closed) return
-    if (mode === 'hang' || cluster.unanswered.has(request.key.toString())) {
+    const isSilent = mode === 'hang' || mode === 'connecting'
+    if (isSilent || cluster.unanswered.has(request.key.toString())) {
       cluster.hung.push(request)
     } else if (mode === 'up') {
       request.sink.respond(request, cluster.serve(this.#storeId, request))
     } else {
       if (mode === 'break-after-execute') cluster.serve(this.#storeId, request)
-      const sent = mode !== 'down'
-      this.#events.onFailed([{ request, sent }], new Error(`connection to ${this.address} ${mode}`))
+      this.#events.onFailed([request], new Error(`connection to ${this.address} ${mode}`))
     }
   }
 

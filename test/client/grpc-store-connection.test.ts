@@ -6,7 +6,7 @@ import {
   type GrpcStoreConnectionOptions,
   openGrpcStoreConnection,
 } from '../../src/client/grpc-store-connection.ts'
-import type { FailedRequest, StoreConnection } from '../../src/client/store-connection.ts'
+import type { StoreConnection } from '../../src/client/store-connection.ts'
 import { RawKind, RawRequest, type RawResponse, type ResponseSink } from '../../src/protocol/raw.ts'
 import { tikvServiceDefinition } from '../../src/protocol/tikvpb.ts'
 import { FakeStore, type RunningServer, startServer, turns, until } from '../server/fake-store.ts'
@@ -60,10 +60,10 @@ class Caller implements ResponseSink {
     this.answers.set(request.token, response)
   }
 
-  #onFailed(requests: readonly FailedRequest[], error: PolyraftError): void {
-    for (const { request, sent } of requests) {
+  #onFailed(requests: readonly RawRequest[], error: PolyraftError): void {
+    for (const request of requests) {
       this.#mustBeFirst(request.token)
-      this.failures.set(request.token, { sent, error })
+      this.failures.set(request.token, { sent: request.sent, error })
     }
   }
 
