@@ -21,6 +21,14 @@ export function tryParseAddress(address: string): HostPort | undefined {
   return host === '' || port > 65_535 ? undefined : { host, port }
 }
 
+/** Of an endpoint of PD, which may be a URL: what is to be an address in it. */
+export function stripScheme(endpoint: string): string {
+  return endpoint
+    .trim()
+    .replace(/^https?:\/\//, '')
+    .replace(/\/+$/, '')
+}
+
 export function formatAddress(host: string, port: number): string {
   return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`
 }

@@ -20,7 +20,7 @@ import {
   type ServiceError,
   status,
 } from '@grpc/grpc-js'
-import { tryParseAddress } from '../base/address.ts'
+import { stripScheme, tryParseAddress } from '../base/address.ts'
 import { errorMessage, PolyraftError } from '../base/errors.ts'
 import type { ClusterId } from '../base/ids.ts'
 import { GRPC_MESSAGE_BYTES_MAX } from '../base/limits.ts'
@@ -294,10 +294,7 @@ function newClient(address: string, options: PdChannelOptions): Client {
 
 /** `http://host:port` or `host:port`, as `host:port`; a list may have spaces behind its commas. */
 function addressOf(endpoint: string): string {
-  const address = endpoint
-    .trim()
-    .replace(/^https?:\/\//, '')
-    .replace(/\/+$/, '')
+  const address = stripScheme(endpoint)
   if ((tryParseAddress(address)?.port ?? 0) > 0) return address
   throw new PolyraftError(
     'ConfigInvalid',

@@ -1,5 +1,5 @@
 /** What a program gives to openCluster, checked before anything is made. */
-import { type HostPort, isWildcard, tryParseAddress } from '../base/address.ts'
+import { type HostPort, isWildcard, stripScheme, tryParseAddress } from '../base/address.ts'
 import { PolyraftError } from '../base/errors.ts'
 import { type Logger, silentLogger } from '../base/logger.ts'
 import { mustBeKnown, type OptionNames } from '../base/options.ts'
@@ -90,21 +90,13 @@ function joinAddresses({ addr, pd }: ClusterOptions): JoinAddresses | undefined 
   }
   const list = typeof pd === 'string' ? pd.split(',') : pd
   if (!isTexts(list)) throw invalid(`pd is a list of addresses, not ${describeValue(pd)}`)
-  const endpoints = list.map(withoutScheme)
+  const endpoints = list.map(stripScheme)
   if (endpoints.length === 0) throw invalid('pd names no placement driver')
   for (const each of endpoints) mustBeAddress('pd', each)
   if (isWildcard(mustBeAddress('addr', addr).host)) {
     throw invalid(`addr is what others are told: ${addr} stands for every interface, name one`)
   }
   return { addr, pd: endpoints }
-}
-
-/** As `connect` takes them: a URL is the address in it. */
-function withoutScheme(endpoint: string): string {
-  return endpoint
-    .trim()
-    .replace(/^https?:\/\//, '')
-    .replace(/\/+$/, '')
 }
 
 function mustBeAddress(option: string, text: string): HostPort {

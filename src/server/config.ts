@@ -4,7 +4,7 @@
  */
 import { readFileSync } from 'node:fs'
 import { parse, TomlError } from 'smol-toml'
-import { type HostPort, isWildcard, parseAddress } from '../base/address.ts'
+import { type HostPort, isWildcard, parseAddress, stripScheme } from '../base/address.ts'
 import { errorMessage, PolyraftError, systemErrorCode } from '../base/errors.ts'
 import { didYouMean } from '../base/suggest.ts'
 import type { StoreConfig } from '../store/config.ts'
@@ -224,7 +224,7 @@ function pdEndpoints(values: ConfigValues, sourceOf: SourceOf): string[] {
   const source = sourceOf(name)
   const given = values.get(name) as readonly string[]
   if (given.length === 0) throw invalid(source, `${place(name)}: at least one is needed`)
-  const endpoints = given.map((each) => each.replace(/^https?:\/\//, '').replace(/\/$/, ''))
+  const endpoints = given.map(stripScheme)
   for (const each of endpoints) mustParseAddress(source, name, each)
   return endpoints
 }

@@ -1,5 +1,11 @@
 import { expect, test } from 'vitest'
-import { formatAddress, isWildcard, parseAddress, tryParseAddress } from '../../src/base/address.ts'
+import {
+  formatAddress,
+  isWildcard,
+  parseAddress,
+  stripScheme,
+  tryParseAddress,
+} from '../../src/base/address.ts'
 
 test.each([
   ['127.0.0.1:20160', { host: '127.0.0.1', port: 20160 }],
@@ -25,4 +31,15 @@ test.each([
   ['127.0.0.1:1', false],
 ])('%s stands for every interface: %s', (text, whether) => {
   expect(isWildcard(parseAddress(text).host)).toBe(whether)
+})
+
+test.each([
+  ['pd:2379', 'pd:2379'],
+  ['http://pd:2379', 'pd:2379'],
+  ['https://[::1]:2379//', '[::1]:2379'],
+  [' http://pd:2379/ ', 'pd:2379'],
+  ['ftp://pd:2379', 'ftp://pd:2379'],
+  ['http://', ''],
+])('of the endpoint %j is left %j', (endpoint, address) => {
+  expect(stripScheme(endpoint)).toBe(address)
 })

@@ -1,6 +1,6 @@
 /** Options that several commands share, and the parsing of their values. */
 import { type Command, InvalidArgumentError, Option } from 'commander'
-import { tryParseAddress } from '../../base/address.ts'
+import { stripScheme, tryParseAddress } from '../../base/address.ts'
 import { WAIT_MS_MAX } from '../../base/limits.ts'
 
 const DEFAULT_PD = '127.0.0.1:2379'
@@ -26,7 +26,7 @@ export function addEncodingOptions(command: Command): Command {
 export function parseAddresses(text: string): string[] {
   const addresses = text
     .split(',')
-    .map((each) => each.trim().replace(/^https?:\/\//, ''))
+    .map(stripScheme)
     .filter((each) => each !== '')
   for (const address of addresses) addressText(address)
   if (addresses.length === 0) throw new InvalidArgumentError('at least one host:port is needed.')
