@@ -12,7 +12,7 @@
  */
 import { RawRequest, regionErrorResponse } from '../protocol/raw.ts'
 import { peerById } from '../region/region.ts'
-import { type EntryId, RegionStateKind } from '../region/state.ts'
+import { RegionStateKind } from '../region/state.ts'
 import { type PeerSignal, PeerTag } from './messages.ts'
 import { sendMessages } from './on-ready.ts'
 import type { Peer } from './peer.ts'
@@ -29,7 +29,7 @@ export interface Destroying {
 export function becomeDestroying(peer: Peer, reason: string): void {
   if (peer.destroying !== undefined) return
   const { install, ports, self } = peer
-  const removesItself = removalOf(peer) !== undefined
+  const removesItself = appliedRemoval(peer)
   // A leader's last word: without it the others may not know that they need it no longer. If it gets
   // lost, the tombstone answers those who ask (store/replicas.ts).
   if (removesItself && peer.raft.hasReady()) sendMessages(peer, peer.raft.ready().messages)
@@ -49,10 +49,9 @@ export function becomeDestroying(peer: Peer, reason: string): void {
   maybeClear(peer)
 }
 
-/** The entry that removed it, which is the last that it applied; undefined if it heard from others. */
-function removalOf(peer: Peer): EntryId | undefined {
-  if (!peer.isInitialised || peerById(peer.region, peer.self.id) !== undefined) return undefined
-  return { index: peer.appliedIndex, term: peer.appliedTerm }
+/** False if it heard from others. */
+function appliedRemoval({ isInitialised, region, self }: Peer): boolean {
+  return isInitialised && peerById(region, self.id) === undefined
 }
 
 function isSettled(install: Install | undefined): boolean {
@@ -130,14 +129,8 @@ function maybeClear(peer: Peer): void {
   destroying.kind = 'clearing'
   if (install === undefined && peer.isInitialised) ports.apply.destroy(peer.id)
   if (install !== undefined && install.data.length > 0) ports.snapshots.discard(install.data)
-  const removedAt = removalOf(peer)
   // What this round found safe to read: another thread clears the data, perhaps before the round ends.
   ports.reads.flush()
-  ports.replicas.clear({
-    kind: RegionStateKind.Tombstone,
-    region,
-    peerId: self.id,
-    cleared: false,
-    ...(removedAt && { removedAt }),
-  })
+  // Where apply has left a tombstone, that one counts (snap/bury.ts): it names the entry of the removal.
+  ports.replicas.clear({ kind: RegionStateKind.Tombstone, region, peerId: self.id, cleared: false })
 }
