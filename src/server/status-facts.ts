@@ -1,4 +1,5 @@
 /** What /status says as JSON, as people read it: sizes and times with units, and no braces. */
+import { diskStateText } from '../base/disk-state.ts'
 import type { StoreStatus } from '../store/port.ts'
 import { formatSeconds } from './cli/progress.ts'
 import { formatAbout } from './units.ts'
@@ -19,7 +20,7 @@ function diskText({ state, capacityBytes, availableBytes }: NonNullable<StoreSta
   const free = `${formatAbout(availableBytes)} of ${formatAbout(capacityBytes)} free`
   if (state === 'normal') return free
   const refused = state === 'full' ? 'writes and deletes are refused' : 'writes are refused'
-  return `${free}, ${state.replace('-', ' ')}: ${refused}`
+  return `${free}, ${diskStateText(state)}: ${refused}`
 }
 
 /** peerAddress → Peer address. */

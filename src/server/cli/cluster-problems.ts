@@ -4,6 +4,7 @@
  * once, with the number of regions on it: with many regions its peers would hide everything else.
  */
 import { compareBytes, EMPTY_BYTES, printableKey } from '../../base/bytes.ts'
+import { diskStateText } from '../../base/disk-state.ts'
 import type { StoreId } from '../../base/ids.ts'
 import type { RegionInfo, StoreMeta } from '../../pd/port.ts'
 import { mustBeLeft, type StoreCondition } from '../../pd/store-condition.ts'
@@ -104,12 +105,8 @@ function addFullDisks(
     if (state === undefined || state === 'normal') continue
     const refused =
       state === 'full' ? 'takes neither writes nor deletes' : 'takes deletes, but no writes'
-    problems.push(`the disk of store ${id} (${address}) is ${words(state)}: it ${refused}`)
+    problems.push(`the disk of store ${id} (${address}) is ${diskStateText(state)}: it ${refused}`)
   }
-}
-
-function words(state: string): string {
-  return state.replace('-', ' ')
 }
 
 /** Stores that are being removed, and have regions that no other store can take over. */

@@ -1,6 +1,6 @@
 /** `polyraft ctl store list|show|delete`. */
 
-import type { DiskState } from '../../base/disk-state.ts'
+import { type DiskState, diskStateText } from '../../base/disk-state.ts'
 import { PolyraftError } from '../../base/errors.ts'
 import type { StoreId } from '../../base/ids.ts'
 import type { PdAdmin } from '../../pd/admin-port.ts'
@@ -50,7 +50,7 @@ const COLUMNS: readonly Column<StoreRow>[] = [
 function stateOf({ condition, diskState }: StoreRow): string {
   return diskState === null || diskState === 'normal'
     ? condition
-    : `${condition}, disk ${diskState.replace('-', ' ')}`
+    : `${condition}, disk ${diskStateText(diskState)}`
 }
 
 function heard(row: StoreRow): string {
