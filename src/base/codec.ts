@@ -151,3 +151,25 @@ export class ByteReader {
     return start
   }
 }
+
+/** A record that begins with its format's version: another one, or bytes behind its end, is refused. */
+export function readRecord<T>(
+  bytes: Buffer,
+  version: number,
+  what: string,
+  read: (reader: ByteReader) => T,
+): T {
+  const reader = new ByteReader(bytes, what)
+  const found = reader.u8()
+  if (found !== version) {
+    throw new PolyraftError(
+      'DataDirMismatch',
+      `${what} has format ${found}, this program reads ${version}: use the version that wrote it`,
+    )
+  }
+  const value = read(reader)
+  if (reader.remaining !== 0) {
+    throw new PolyraftError('Corruption', `${what}: ${reader.remaining} bytes behind its end`)
+  }
+  return value
+}

@@ -11,8 +11,7 @@
  *   region/<id>    u8 1 | region
  *   initial/<id>   u8 1 | u32 n | n × region       regions that the plan gave to store <id>
  */
-import { ByteReader, ByteWriter } from '../base/codec.ts'
-import { PolyraftError } from '../base/errors.ts'
+import { type ByteReader, ByteWriter, readRecord } from '../base/codec.ts'
 import type { ClusterId, RegionId, StoreId } from '../base/ids.ts'
 import type { Region } from '../region/region.ts'
 import { readRegion, writeRegion } from '../region/state.ts'
@@ -47,19 +46,7 @@ function begin(capacity: number): ByteWriter {
 }
 
 function read<T>(bytes: Buffer, what: string, body: (reader: ByteReader) => T): T {
-  const reader = new ByteReader(bytes, what)
-  const version = reader.u8()
-  if (version !== VERSION) {
-    throw new PolyraftError(
-      'DataDirMismatch',
-      `${what} has format ${version}, this program reads ${VERSION}: use the version that wrote it`,
-    )
-  }
-  const value = body(reader)
-  if (reader.remaining !== 0) {
-    throw new PolyraftError('Corruption', `${what}: ${reader.remaining} bytes behind its end`)
-  }
-  return value
+  return readRecord(bytes, VERSION, `PD record ${what}`, body)
 }
 
 export function clusterWrite(record: ClusterRecord): PdWrite {
@@ -68,7 +55,7 @@ export function clusterWrite(record: ClusterRecord): PdWrite {
 }
 
 export function decodeCluster(bytes: Buffer): ClusterRecord {
-  return read(bytes, 'PD record cluster', (reader) => ({
+  return read(bytes, 'cluster', (reader) => ({
     clusterId: reader.u64(),
     maxPeerCount: reader.u32(),
   }))
@@ -79,7 +66,7 @@ export function numberWrite(key: string, value: number): PdWrite {
 }
 
 export function decodeNumber(key: string, bytes: Buffer): number {
-  return read(bytes, `PD record ${key}`, (reader) => reader.u64())
+  return read(bytes, key, (reader) => reader.u64())
 }
 
 export function bootstrapWrite(record: BootstrapRecord): PdWrite {
@@ -87,7 +74,7 @@ export function bootstrapWrite(record: BootstrapRecord): PdWrite {
 }
 
 export function decodeBootstrap(bytes: Buffer): BootstrapRecord {
-  return read(bytes, 'PD record bootstrap', (reader) => ({
+  return read(bytes, 'bootstrap', (reader) => ({
     storeId: reader.u64(),
     regionId: reader.u64(),
   }))
@@ -106,7 +93,7 @@ export function heardWrite({ nowMs, stores }: HeardRecord): PdWrite {
 }
 
 export function decodeHeard(bytes: Buffer): HeardRecord {
-  return read(bytes, 'PD record heard', (reader) => {
+  return read(bytes, 'heard', (reader) => {
     const nowMs = reader.u64()
     const stores = new Map<StoreId, number>()
     for (let left = reader.u32(); left > 0; left--) {
@@ -140,7 +127,7 @@ function readLabels(reader: ByteReader): Record<string, string> {
 
 /** Without the time of the last heartbeat, which the record `heard` has. */
 export function decodeStore(key: string, bytes: Buffer): StoreMeta {
-  return read(bytes, `PD record ${key}`, (reader) => {
+  return read(bytes, key, (reader) => {
     const id = reader.u64()
     const state = reader.u8()
     return {
@@ -170,7 +157,7 @@ export function regionDelete(regionId: RegionId): PdWrite {
 }
 
 export function decodeRegion(key: string, bytes: Buffer): Region {
-  return read(bytes, `PD record ${key}`, readRegion)
+  return read(bytes, key, readRegion)
 }
 
 export function initialWrite(storeId: StoreId, regions: readonly Region[]): PdWrite {
@@ -180,7 +167,7 @@ export function initialWrite(storeId: StoreId, regions: readonly Region[]): PdWr
 }
 
 export function decodeInitial(key: string, bytes: Buffer): Region[] {
-  return read(bytes, `PD record ${key}`, (reader) => {
+  return read(bytes, key, (reader) => {
     const regions: Region[] = []
     for (let left = reader.u32(); left > 0; left--) regions.push(readRegion(reader))
     return regions

@@ -9,8 +9,7 @@
  *   region        u64 id | u64 conf_ver | u64 version | bytes start | bytes end
  *                 | u32 n | n × (u64 peer | u64 store | u8 role)
  */
-import { ByteReader, ByteWriter } from '../base/codec.ts'
-import { PolyraftError } from '../base/errors.ts'
+import { type ByteReader, ByteWriter, readRecord } from '../base/codec.ts'
 import type { ClusterId, LogIndex, PeerId, StoreId, Term } from '../base/ids.ts'
 import type { Peer, PeerRole, Region } from './region.ts'
 
@@ -68,25 +67,6 @@ export const INITIAL_APPLY_STATE: ApplyState = {
   truncatedTerm: INITIAL_LOG_TERM,
 }
 
-function open(bytes: Buffer, what: string): ByteReader {
-  const reader = new ByteReader(bytes, what)
-  const version = reader.u8()
-  if (version !== VERSION) {
-    throw new PolyraftError(
-      'DataDirMismatch',
-      `${what} has format ${version}, this program reads ${VERSION}: use the version that wrote it`,
-    )
-  }
-  return reader
-}
-
-function close<T>(reader: ByteReader, what: string, value: T): T {
-  if (reader.remaining !== 0) {
-    throw new PolyraftError('Corruption', `${what}: ${reader.remaining} bytes behind its end`)
-  }
-  return value
-}
-
 export function encodeStoreIdent(ident: StoreIdent): Buffer {
   const writer = new ByteWriter(18)
   return writer
@@ -98,9 +78,11 @@ export function encodeStoreIdent(ident: StoreIdent): Buffer {
 }
 
 export function decodeStoreIdent(bytes: Buffer): StoreIdent {
-  const reader = open(bytes, 'store ident')
-  const ident = { clusterId: reader.u64(), storeId: reader.u64(), adopted: reader.u8() === 1 }
-  return close(reader, 'store ident', ident)
+  return readRecord(bytes, VERSION, 'store ident', (reader) => ({
+    clusterId: reader.u64(),
+    storeId: reader.u64(),
+    adopted: reader.u8() === 1,
+  }))
 }
 
 export function writeRegion(writer: ByteWriter, region: Region): void {
@@ -134,14 +116,14 @@ export function encodeRegionState(state: RegionState): Buffer {
 }
 
 export function decodeRegionState(bytes: Buffer): RegionState {
-  const reader = open(bytes, 'region state')
-  const kind = reader.u8() as RegionStateKind
-  const region = readRegion(reader)
-  if (kind !== RegionStateKind.Tombstone) return close(reader, 'region state', { kind, region })
-  const dead = { kind, region, peerId: reader.u64(), cleared: reader.u8() === 1 }
-  if (reader.remaining === 0) return dead
-  const removedAt = { index: reader.u64(), term: reader.u64() }
-  return close(reader, 'region state', { ...dead, removedAt })
+  return readRecord(bytes, VERSION, 'region state', (reader) => {
+    const kind = reader.u8() as RegionStateKind
+    const region = readRegion(reader)
+    if (kind !== RegionStateKind.Tombstone) return { kind, region }
+    const dead = { kind, region, peerId: reader.u64(), cleared: reader.u8() === 1 }
+    if (reader.remaining === 0) return dead
+    return { ...dead, removedAt: { index: reader.u64(), term: reader.u64() } }
+  })
 }
 
 export function encodeApplyState(state: ApplyState): Buffer {
@@ -155,13 +137,12 @@ export function encodeApplyState(state: ApplyState): Buffer {
 }
 
 export function decodeApplyState(bytes: Buffer): ApplyState {
-  const reader = open(bytes, 'apply state')
-  return close(reader, 'apply state', {
+  return readRecord(bytes, VERSION, 'apply state', (reader) => ({
     appliedIndex: reader.u64(),
     appliedTerm: reader.u64(),
     truncatedIndex: reader.u64(),
     truncatedTerm: reader.u64(),
-  })
+  }))
 }
 
 /** Raft's state once a snapshot is installed: a start that finds it makes the raft log agree. */
@@ -183,11 +164,10 @@ export function encodeSnapshotState(state: SnapshotState): Buffer {
 }
 
 export function decodeSnapshotState(bytes: Buffer): SnapshotState {
-  const reader = open(bytes, 'snapshot state')
-  return close(reader, 'snapshot state', {
+  return readRecord(bytes, VERSION, 'snapshot state', (reader) => ({
     term: reader.u64(),
     vote: reader.u64(),
     index: reader.u64(),
     indexTerm: reader.u64(),
-  })
+  }))
 }
