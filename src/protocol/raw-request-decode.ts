@@ -96,7 +96,7 @@ function readBatchPut(reader: ProtoReader, request: RawRequest): void {
   let oldTtl = 0
   for (let tag = reader.tag(); tag !== 0; tag = reader.tag()) {
     if (tag === CONTEXT_TAG) readContext(reader, request)
-    else if (tag === BatchPutTag.Pairs) readPair(reader, keys, values)
+    else if (tag === BatchPutTag.Pairs) readRequestPair(reader, keys, values)
     else if (tag === BatchPutTag.Cf) request.cf = reader.text()
     else if (tag === BatchPutTag.Ttl) ttls.push(readTtl(reader))
     else if (tag === BatchPutTag.PackedTtls) readPacked(reader, ttls, readTtl)
@@ -132,6 +132,11 @@ function readTtl(reader: ProtoReader): number {
   return reader.u64()
 }
 
+function readRequestPair(reader: ProtoReader, keys: Buffer[], values: Buffer[]): void {
+  reader.countElement()
+  readPair(reader, keys, values)
+}
+
 function readKey(reader: ProtoReader): Buffer {
   reader.countElement()
   return reader.bytes()
@@ -147,9 +152,8 @@ function readU64(reader: ProtoReader): number {
   return reader.u64()
 }
 
-/** One KvPair, appended to both lists. @hot */
-function readPair(reader: ProtoReader, keys: Buffer[], values: Buffer[]): void {
-  reader.countElement()
+/** One KvPair, appended to both lists, which may be the same. @hot */
+export function readPair(reader: ProtoReader, keys: Buffer[], values: Buffer[]): void {
   let key: Buffer = EMPTY
   let value: Buffer = EMPTY
   const outer = reader.enter()

@@ -16,7 +16,8 @@ import {
   regionErrorResponse,
   valueResponse,
 } from './raw.ts'
-import { KvPairTag, ResponseTag } from './raw-fields.ts'
+import { ResponseTag } from './raw-fields.ts'
+import { readPair } from './raw-request-decode.ts'
 import { pairSize, writePair } from './raw-request-encode.ts'
 import { varintSize } from './wire.ts'
 
@@ -94,23 +95,10 @@ function readPairsResponse(reader: ProtoReader): RawResponse {
   const pairs: Buffer[] = []
   let failure: RawResponse | undefined
   for (let tag = reader.tag(); tag !== 0; tag = reader.tag()) {
-    if (tag === ResponseTag.Pairs) readPairInto(reader, pairs)
+    if (tag === ResponseTag.Pairs) readPair(reader, pairs, pairs)
     else failure = readFailure(reader, tag, false) ?? failure
   }
   return failure ?? pairsResponse(pairs.length === 0 ? NO_BUFFERS : pairs)
-}
-
-function readPairInto(reader: ProtoReader, pairs: Buffer[]): void {
-  let key: Buffer = EMPTY
-  let value: Buffer = EMPTY
-  const outer = reader.enter()
-  for (let tag = reader.tag(); tag !== 0; tag = reader.tag()) {
-    if (tag === KvPairTag.Key) key = reader.bytes()
-    else if (tag === KvPairTag.Value) value = reader.bytes()
-    else reader.skip(tag)
-  }
-  reader.leave(outer)
-  pairs.push(key, value)
 }
 
 function readFailure(reader: ProtoReader, tag: number, hasError: boolean): RawResponse | undefined {
