@@ -72,6 +72,12 @@ export function checkOptions(options: ClusterOptions): CheckedOptions {
   if (typeof dir !== 'string' || dir === '') {
     throw invalid(`dir is a path, not ${describeValue(dir)}`)
   }
+  for (const level of ['debug', 'info', 'warn', 'error'] as const) {
+    if (typeof logger?.[level] !== 'function') throw invalid(`logger has no ${level}()`)
+  }
+  if (typeof onFatal !== 'function') {
+    throw invalid(`onFatal is a function, not ${describeValue(onFatal)}`)
+  }
   const calls = checkCallOptions(options)
   const joined = joinAddresses(options)
   const config = embeddedConfig(options.config)
