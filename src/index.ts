@@ -7,6 +7,7 @@ export type {
   Bytes,
   CompareAndSwap,
   KeyOptions,
+  KvCallback,
   KvClient,
   PutOptions,
   Row,

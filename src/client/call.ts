@@ -188,6 +188,21 @@ export function lostError(call: Call): PolyraftError {
   })
 }
 
+export const CLOSED = 'the client was closed'
+
+/** Of a call that was under way; like one that is late, it may have had its effect. */
+export function closedError(call: Call): PolyraftError {
+  const request = call.request!
+  const isOut = call.state === CallState.InFlight && request.sent
+  if (!isWrite(request.kind) || !(call.mayHaveExecuted || isOut)) {
+    return new PolyraftError('Closed', CLOSED)
+  }
+  return new PolyraftError('Undetermined', `the write may or may not have happened: ${CLOSED}`, {
+    attempts: call.attempts,
+    lastError: CLOSED,
+  })
+}
+
 function attempts({ attempts: count }: Call): string {
   return count === 1 ? '1 attempt' : `${count} attempts`
 }

@@ -31,6 +31,8 @@ import {
   type Call,
   CallState,
   CallTable,
+  CLOSED,
+  closedError,
   lostError,
   refusalError,
   runCallback,
@@ -106,7 +108,7 @@ export class Dispatcher implements ResponseSink {
   /** A slot for a call that ends at `deadlineMs`. The caller sets the way out, then `submit`s. */
   // @hot
   take(deadlineMs: number): Call {
-    if (this.#closed) throw closedError()
+    if (this.#closed) throw new PolyraftError('Closed', CLOSED)
     const call = this.#calls.take()
     call.deadlineMs = deadlineMs
     return call
@@ -378,7 +380,7 @@ export class Dispatcher implements ResponseSink {
     this.#locator.close()
     for (let slot = 0; slot < this.#calls.slots; slot++) {
       const call = this.#calls.at(slot)
-      if (call.state !== CallState.Free) this.#failNow(call, closedError())
+      if (call.state !== CallState.Free) this.#failNow(call, closedError(call))
     }
     this.#cache.clear()
     await this.#links.close()
@@ -389,10 +391,6 @@ export class Dispatcher implements ResponseSink {
 function detached(value: Buffer | undefined): Buffer | undefined {
   if (value === undefined || value.length * DETACH_RATIO >= value.buffer.byteLength) return value
   return Buffer.from(value)
-}
-
-function closedError(): PolyraftError {
-  return new PolyraftError('Closed', 'the client was closed')
 }
 
 /** The attempt is given up, but its store may take it as long as its time lasts. */

@@ -95,6 +95,9 @@ export interface KvClient {
    */
   putCallback(key: Buffer, value: Buffer, callback: KvCallback): void
   getCallback(key: Buffer, callback: KvCallback): void
-  /** Rejects what is pending with `Closed`, then closes the connections. Idempotent. */
+  /**
+   * Rejects what is pending with `Closed`, writes that were sent already with `Undetermined`, then closes
+   * the connections. Idempotent.
+   */
   close(): Promise<void>
 }

@@ -93,3 +93,19 @@ test('a late answer to an attempt that was given up is none', async () => {
   await vi.advanceTimersByTimeAsync(100)
   expect(settled).toBe(true)
 })
+
+test('closing leaves open what was sent, and nothing else', async () => {
+  cluster.unanswered.add('sent')
+  cluster.held.add('held')
+  cluster.script.push(
+    ...Array.from(
+      { length: 9 },
+      () => ({ code: 'DiskFull', message: '', storeIds: [], reason: '' }) as const,
+    ),
+  )
+  const calls = [kv.put('sent', 'v'), kv.put('held', 'v'), kv.get('sent'), kv.put('refused', 'v')]
+  const codes = calls.map((call) => call.catch((error) => error.code))
+  await vi.advanceTimersByTimeAsync(100)
+  await kv.close()
+  expect(await Promise.all(codes)).toEqual(['Undetermined', 'Closed', 'Closed', 'Closed'])
+})
