@@ -2,7 +2,8 @@
  * A data directory that can be used, or an error that says what is wrong with it, and by which `flag`
  * it was given.
  */
-import { accessSync, constants } from 'node:fs'
+import { accessSync, constants, existsSync } from 'node:fs'
+import { join } from 'node:path'
 import { errorMessage, PolyraftError, systemErrorCode } from './errors.ts'
 import { makeDirectory } from './make-directory.ts'
 
@@ -18,6 +19,27 @@ export async function makeDataDir(dir: string, flag?: string): Promise<void> {
       { cause: error },
     )
   }
+}
+
+/** What else a directory may hold, and by which of its names it is told. */
+const OTHERS: readonly (readonly [kind: DataKind, name: string, whose: string])[] = [
+  ['pd', 'pd.log', "a placement driver's"],
+  ['store', 'kv', "a store's"],
+  ['cluster', 'pd', 'that of a whole cluster (polyraft up)'],
+]
+
+export type DataKind = 'pd' | 'store' | 'cluster'
+
+/** Before anything is made in it: data of another kind is not to be mixed with. */
+export function mustNotBeOthers(dir: string, kind: DataKind): void {
+  const found = OTHERS.filter(([, name]) => existsSync(join(dir, name)))
+  if (found.length === 0 || found.some(([other]) => other === kind)) return
+  const [, , whose] = found[0]!
+  throw new PolyraftError(
+    'DataDirUnusable',
+    `the data directory ${dir} is ${whose}: choose another, or an empty one`,
+    { dir },
+  )
 }
 
 function reason(error: unknown): string {

@@ -6,7 +6,7 @@
  */
 import { existsSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
-import { makeDataDir } from '../base/data-dir.ts'
+import { makeDataDir, mustNotBeOthers } from '../base/data-dir.ts'
 import { PolyraftError } from '../base/errors.ts'
 
 const REPLICAS_MAX = 3
@@ -14,6 +14,7 @@ const REPLICAS_MAX = 3
 /** 0 = there is no cluster yet. `flag` is how the directory was given, for messages. */
 export async function existingStores(dir: string, flag?: string): Promise<number> {
   if (!existsSync(dir)) return 0
+  mustNotBeOthers(dir, 'cluster')
   await makeDataDir(dir, flag)
   const numbers = readdirSync(dir).map((name) => Number(/^store-(\d+)$/.exec(name)?.[1] ?? 0))
   return Math.max(0, ...numbers)

@@ -9,6 +9,7 @@
  * Requests for a region whose leader is in this process take no network.
  */
 import { join } from 'node:path'
+import { mustNotBeOthers } from '../base/data-dir.ts'
 import { PolyraftError } from '../base/errors.ts'
 import { eventLoopScheduler, machineClock, machineRandom } from '../base/node-clock.ts'
 import { createClient } from '../client/client.ts'
@@ -150,7 +151,8 @@ function openLocalStore(
 }
 
 async function joinCluster(options: CheckedOptions, joined: JoinAddresses): Promise<Cluster> {
-  const { logger, onFatal } = options
+  const { dir, logger, onFatal } = options
+  mustNotBeOthers(dir, 'store')
   const loaded = joinConfig(options, joined)
   const endpoints = loaded.config.pdEndpoints
   const closers: Closer[] = [wakingPool()]

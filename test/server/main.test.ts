@@ -1,6 +1,6 @@
 import { execFile } from 'node:child_process'
 import { once } from 'node:events'
-import { chmodSync, writeFileSync } from 'node:fs'
+import { chmodSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -124,6 +124,19 @@ describe('failures are one line on standard error', () => {
     const dir = temporaryDirectory()
     const line = await failure('pd', '--data-dir', dir, '--log-file', join(dir, 'pd.log'))
     expect(line).toMatch(/is where PD keeps its data/)
+  })
+
+  test.each([
+    ['server', 'pd.log', "a placement driver's"],
+    ['pd', 'kv', "a store's"],
+    ['server', 'pd', 'that of a whole cluster (polyraft up)'],
+  ])('for %s the data directory of somebody else', async (command, name, whose) => {
+    const dir = temporaryDirectory()
+    mkdirSync(join(dir, name))
+    expect(await failure(command, '--data-dir', dir)).toBe(
+      `polyraft: the data directory ${dir} is ${whose}: choose another, or an empty one`,
+    )
+    expect(readdirSync(dir)).toEqual([name])
   })
 
   test.each(['server', 'pd'])('a file in place of the data directory of %s', async (command) => {

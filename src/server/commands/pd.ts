@@ -81,11 +81,12 @@ async function run(flags: PdFlags): Promise<void> {
   }
   mustNotLogIntoJournal(flags)
   const { openLogger } = await import('../log.ts')
-  const { makeDataDir } = await import('../../base/data-dir.ts')
+  const { makeDataDir, mustNotBeOthers } = await import('../../base/data-dir.ts')
   const { runProcess } = await import('../process-life.ts')
   const { startPd } = await import('../../pd/server.ts')
   const { lockDataDirectory } = await import('../../env/data-dir.ts')
   const { machineClock, machineRandom } = await import('../../base/node-clock.ts')
+  mustNotBeOthers(flags.dataDir, 'pd')
   await makeDataDir(flags.dataDir, '--data-dir')
   const logger = openLogger(flags.logLevel, flags.logFile)
   await runProcess(logger, () =>

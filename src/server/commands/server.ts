@@ -71,12 +71,13 @@ function answer(io: CliIo, text: string): Promise<void> {
 
 async function serve(loaded: LoadedConfig): Promise<void> {
   const { openLogger } = await import('../log.ts')
-  const { makeDataDir } = await import('../../base/data-dir.ts')
+  const { makeDataDir, mustNotBeOthers } = await import('../../base/data-dir.ts')
   const { runProcess } = await import('../process-life.ts')
   const { startNode } = await import('../store-process.ts')
   const { nodeParts } = await import('../node-parts.ts')
   const { VERSION } = await import('../version.ts')
   const { config } = loaded
+  mustNotBeOthers(config.dataDir, 'store')
   await makeDataDir(config.dataDir, '--data-dir')
   const logger = openLogger(config.logLevel, config.logFile)
   await runProcess(logger, async (onFatal, signal) => {
