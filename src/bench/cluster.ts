@@ -30,13 +30,8 @@ import { freePortBlock } from './port-block.ts'
 import { cpuSeconds, processorShares, residentMiB } from './process-stats.ts'
 import { BenchReport } from './report.ts'
 import { type Scratch, withScratch } from './scratch.ts'
+import type { BenchOptions } from './suite.ts'
 import { until } from './until.ts'
-
-export interface ClusterBenchOptions {
-  readonly json: boolean
-  readonly seconds: number | undefined
-  readonly args: readonly string[]
-}
 
 const SMALL = new BenchData(256)
 const LARGE = new BenchData(4096)
@@ -89,7 +84,7 @@ interface Sample extends LoadResult {
   readonly clientShare: number
 }
 
-export async function run(options: ClusterBenchOptions): Promise<void> {
+export async function run(options: BenchOptions): Promise<void> {
   const report = new BenchReport(options.json)
   const seconds = options.seconds ?? DEFAULT_SECONDS
   const regions = options.args.length > 0 ? options.args.map(regionCount) : DEFAULT_REGIONS

@@ -12,13 +12,10 @@ import { ColumnFamily, type KvEngine } from '../engine/port.ts'
 import { openRocksDb } from '../engine/rocksdb-engine.ts'
 import { BenchReport } from './report.ts'
 import { withScratch } from './scratch.ts'
-
-export interface EngineBenchOptions {
-  readonly seconds: number
-  readonly json: boolean
-}
+import type { BenchOptions } from './suite.ts'
 
 const { Default } = ColumnFamily
+const SECONDS_DEFAULT = 5
 const KEYS = 200_000
 const VALUE_BYTES = 256
 const SCAN_ROWS = 1024
@@ -33,7 +30,7 @@ interface Measured {
   readonly p99Ms: number
 }
 
-export async function runEngineBench(options: EngineBenchOptions): Promise<void> {
+export async function run(options: BenchOptions): Promise<void> {
   const report = new BenchReport(options.json)
   await withScratch('engine', async (scratch) => {
     const { dir } = scratch
@@ -42,7 +39,7 @@ export async function runEngineBench(options: EngineBenchOptions): Promise<void>
     const atRest = (process.memoryUsage.rss() - rssBefore) / MIB
     const disk = statfsSync(dir).type === TMPFS_MAGIC ? 'tmpfs: fsync costs nothing' : 'file system'
     const config = { replicas: 1, keys: KEYS, valueBytes: VALUE_BYTES, disk }
-    const suite = new EngineSuite(engine, report, options.seconds, {
+    const suite = new EngineSuite(engine, report, options.seconds ?? SECONDS_DEFAULT, {
       ...config,
       rocksRestMiB: Math.round(atRest * 10) / 10,
     })

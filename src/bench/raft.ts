@@ -8,8 +8,7 @@
  * messages included, its payload not. The idle rows tell what a replica at rest holds on the heap,
  * without its storage.
  */
-import { getHeapStatistics, setFlagsFromString } from 'node:v8'
-import { runInNewContext } from 'node:vm'
+import { getHeapStatistics } from 'node:v8'
 import { build, type Histogram } from 'hdr-histogram-js'
 import { type Random, seededRandom } from '../base/clock.ts'
 import { KIB } from '../base/limits.ts'
@@ -18,12 +17,9 @@ import { RawNode } from '../raft/raw-node.ts'
 import type { Ready } from '../raft/ready.ts'
 import type { RaftStorage, Unavailable } from '../raft/storage.ts'
 import { type Entry, type HardState, type Message, StateRole } from '../raft/types.ts'
+import { heapAfterGc } from './heap.ts'
 import { BenchReport } from './report.ts'
-
-export interface RaftBenchOptions {
-  readonly json: boolean
-  readonly seconds?: number | undefined
-}
+import type { BenchOptions } from './suite.ts'
 
 const SECONDS_DEFAULT = 2
 const ENTRY_BYTES = 256
@@ -43,7 +39,7 @@ const CONF_STATE = {
   autoLeave: false,
 }
 
-export async function run(options: RaftBenchOptions): Promise<void> {
+export async function run(options: BenchOptions): Promise<void> {
   const seconds = options.seconds ?? SECONDS_DEFAULT
   const report = new BenchReport(options.json)
   report.note(`raft core alone: 3 replicas in one thread, no disk, no network, ${seconds} s a case`)
@@ -260,12 +256,4 @@ class BenchStorage implements RaftStorage {
     this.#entries = this.#entries!.slice(index - this.#truncated)
     this.#truncated = index
   }
-}
-
-function heapAfterGc(): number {
-  setFlagsFromString('--expose-gc')
-  const collect = runInNewContext('gc') as () => void
-  collect()
-  collect()
-  return process.memoryUsage().heapUsed
 }

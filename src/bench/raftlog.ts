@@ -11,12 +11,11 @@
 import { statfsSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { setFlagsFromString } from 'node:v8'
-import { runInNewContext } from 'node:vm'
 import { KIB } from '../base/limits.ts'
 import { silentLogger } from '../base/logger.ts'
 import { nodeFileSystem } from '../env/node-fs.ts'
 import { openRaftLog } from '../raftlog/open.ts'
+import { heapAfterGc } from './heap.ts'
 import { type Parts, partsOf } from './parts.ts'
 import { runChurn } from './raftlog-churn.ts'
 import {
@@ -32,13 +31,7 @@ import { runRecovery } from './raftlog-recovery.ts'
 import { RocksThreadLog } from './raftlog-rocks-thread.ts'
 import { BenchReport } from './report.ts'
 import { type Scratch, withScratch } from './scratch.ts'
-
-export interface RaftLogBenchOptions {
-  readonly json: boolean
-  readonly seconds?: number | undefined
-  /** Parts to run; none = append. */
-  readonly args?: readonly string[]
-}
+import type { BenchOptions } from './suite.ts'
 
 const SECONDS_DEFAULT = 3
 /** A case and those beside it take turns, so that all see the same machine. */
@@ -64,8 +57,8 @@ const MAIN_THREAD_CASES: readonly Case[] = [
 
 const PARTS: Parts = { append: runAppend, recovery: runRecovery, churn: runChurn }
 
-export async function run(options: RaftLogBenchOptions): Promise<void> {
-  const parts = partsOf('raftlog', PARTS, options.args?.length ? options.args : ['append'])
+export async function run(options: BenchOptions): Promise<void> {
+  const parts = partsOf('raftlog', PARTS, options.args.length > 0 ? options.args : ['append'])
   const report = new BenchReport(options.json)
   report.note(`raft log on ${diskKind()}; 1 replica, every append fdatasynced`)
   for (const part of parts) await part(report, options.seconds ?? SECONDS_DEFAULT)
@@ -228,13 +221,6 @@ async function idleRegionBytes(dir: string): Promise<number> {
   const bytes = Math.round((heapAfterGc() - before) / count)
   await log.close()
   return bytes
-}
-
-function heapAfterGc(): number {
-  setFlagsFromString('--expose-gc')
-  const collect = runInNewContext('gc') as () => void
-  collect()
-  return process.memoryUsage().heapUsed
 }
 
 function round(value: number): number {

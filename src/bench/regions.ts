@@ -7,18 +7,12 @@ import { type Parts, partsOf } from './parts.ts'
 import { runActive } from './regions-active.ts'
 import { runIdle } from './regions-idle.ts'
 import { BenchReport } from './report.ts'
-
-export interface RegionsBenchOptions {
-  readonly json: boolean
-  readonly seconds: number | undefined
-  /** Parts to run; none = all. */
-  readonly args: readonly string[]
-}
+import type { BenchOptions } from './suite.ts'
 
 const SECONDS_DEFAULT = 2
 const PARTS: Parts = { active: runActive, idle: runIdle }
 
-export async function run(options: RegionsBenchOptions): Promise<void> {
+export async function run(options: BenchOptions): Promise<void> {
   const names = options.args.length > 0 ? options.args : Object.keys(PARTS)
   const parts = partsOf('regions', PARTS, names)
   const report = new BenchReport(options.json)

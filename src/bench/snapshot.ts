@@ -12,18 +12,12 @@ import { type Parts, partsOf } from './parts.ts'
 import { BenchReport } from './report.ts'
 import { runCluster } from './snapshot-cluster.ts'
 import { runSteps } from './snapshot-steps.ts'
-
-export interface SnapshotBenchOptions {
-  readonly json: boolean
-  /** Length of the quiet measurement beside each snapshot. */
-  readonly seconds: number | undefined
-  readonly args: readonly string[]
-}
+import type { BenchOptions } from './suite.ts'
 
 const PARTS: Parts = { steps: runSteps, cluster: runCluster }
 const DEFAULT_SECONDS = 4
 
-export async function run({ json, seconds, args }: SnapshotBenchOptions): Promise<void> {
+export async function run({ json, seconds, args }: BenchOptions): Promise<void> {
   const parts = partsOf('snapshot', PARTS, args.length > 0 ? args : Object.keys(PARTS))
   const report = new BenchReport(json)
   for (const part of parts) await part(report, seconds ?? DEFAULT_SECONDS)

@@ -10,12 +10,7 @@ import { openBareRocksDb } from './bare-rocksdb.ts'
 import { BenchData, type LoadResult, type Operation, runLoad, summary } from './load.ts'
 import { BenchReport } from './report.ts'
 import { withScratch } from './scratch.ts'
-
-export interface StoreBenchOptions {
-  readonly json: boolean
-  readonly seconds: number | undefined
-  readonly args: readonly string[]
-}
+import type { BenchOptions } from './suite.ts'
 
 const VALUE_BYTES = 256
 const ROUNDS = 3
@@ -24,7 +19,7 @@ const INFLIGHTS = [64, 256, 1024] as const
 
 const data = new BenchData(VALUE_BYTES)
 
-export async function run(options: StoreBenchOptions): Promise<void> {
+export async function run(options: BenchOptions): Promise<void> {
   const report = new BenchReport(options.json)
   const seconds = options.seconds ?? DEFAULT_SECONDS
   await withScratch('store', async (scratch) => {

@@ -1,31 +1,12 @@
 /** `polyraft bench <suite>`: hands over to src/bench/<suite>.ts. */
 import { type Command, InvalidArgumentError } from 'commander'
 import { PolyraftError } from '../../base/errors.ts'
+import type { BenchSuite } from '../../bench/suite.ts'
 
-/** What a module of src/bench exports to be a suite. */
-export interface BenchSuite {
-  run(options: BenchOptions): Promise<void>
-}
-
-export interface BenchOptions {
-  readonly json: boolean
-  /** Length of each measurement; undefined = the suite's own. */
-  readonly seconds: number | undefined
-  /** What followed the suite's name. */
-  readonly args: string[]
-}
-
-const SECONDS_DEFAULT = 5
-
-export const SUITES: Readonly<Record<string, () => Promise<BenchSuite>>> = {
+const SUITES: Readonly<Record<string, () => Promise<BenchSuite>>> = {
   raft: () => import('../../bench/raft.ts'),
   raftlog: () => import('../../bench/raftlog.ts'),
-  engine: async () => {
-    const { runEngineBench } = await import('../../bench/engine.ts')
-    return {
-      run: ({ json, seconds }) => runEngineBench({ json, seconds: seconds ?? SECONDS_DEFAULT }),
-    }
-  },
+  engine: () => import('../../bench/engine.ts'),
   store: () => import('../../bench/store.ts'),
   cluster: () => import('../../bench/cluster.ts'),
   regions: () => import('../../bench/regions.ts'),
