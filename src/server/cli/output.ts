@@ -47,3 +47,8 @@ export async function print(stream: Writable, text: string | Buffer): Promise<vo
   await output.write(text)
   await output.flush()
 }
+
+/** A whole answer as JSON, for people, too. */
+export function jsonText(value: unknown): string {
+  return `${JSON.stringify(value, null, 2)}\n`
+}

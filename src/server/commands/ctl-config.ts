@@ -3,7 +3,7 @@ import type { Command } from 'commander'
 import type { PdAdmin } from '../../pd/admin-port.ts'
 import type { CliIo } from '../cli/cli-io.ts'
 import { parsePositive } from '../cli/options.ts'
-import { print } from '../cli/output.ts'
+import { jsonText, print } from '../cli/output.ts'
 import { formatFields } from '../cli/table.ts'
 import { formatDuration } from '../units.ts'
 import { type CtlOptions, ctlCommand, runAdmin } from './ctl-command.ts'
@@ -27,7 +27,7 @@ async function printSettings(io: CliIo, admin: PdAdmin, options: CtlOptions): Pr
   const { replicas, maxStoreDownMs } = await admin.settings()
   const text =
     options.write === 'json'
-      ? `${JSON.stringify({ replicas, maxStoreDownMs }, null, 2)}\n`
+      ? jsonText({ replicas, maxStoreDownMs })
       : formatFields([
           ['replicas', String(replicas)],
           ['max-store-down-time', formatDuration(maxStoreDownMs)],

@@ -10,7 +10,7 @@ import {
   type RegionCounts,
   viewCluster,
 } from '../cli/cluster-view.ts'
-import { print } from '../cli/output.ts'
+import { jsonText, print } from '../cli/output.ts'
 import { formatCount } from '../cli/progress.ts'
 import { EXIT_FAILED } from '../cli/run.ts'
 import type { CtlOptions } from './ctl-command.ts'
@@ -30,7 +30,7 @@ export async function printHealth(
   const sizes = { stores: stores.length, silentStores, regions: view.regions.length }
   if (options.write === 'json') {
     const report = { healthy: problems.length === 0, ...sizes, catchingUp, ...counts, problems }
-    await print(io.stdout, `${JSON.stringify(report, null, 2)}\n`)
+    await print(io.stdout, jsonText(report))
   } else if (problems.length === 0) {
     const size = `${formatCount(sizes.regions, 'region')} on ${formatCount(sizes.stores, 'store')}`
     await print(io.stdout, `healthy: ${size}${remarks(counts, catchingUp, silentStores)}\n`)

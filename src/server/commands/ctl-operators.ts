@@ -4,7 +4,7 @@ import type { OperatorInfo } from '../../pd/admin-port.ts'
 import type { PeerCommand } from '../../pd/checkers/peer-command.ts'
 import type { CliIo } from '../cli/cli-io.ts'
 import { parsePositive } from '../cli/options.ts'
-import { print } from '../cli/output.ts'
+import { jsonText, print } from '../cli/output.ts'
 import { formatSeconds } from '../cli/progress.ts'
 import { type Column, formatFields, formatTable } from '../cli/table.ts'
 import { type CtlOptions, ctlCommand, runAdmin } from './ctl-command.ts'
@@ -27,10 +27,7 @@ export function registerOperator(operator: Command, io: CliIo): void {
   ctlCommand(operator, 'list', 'all that are under way').action((options: CtlOptions) =>
     runAdmin(io, options, async (admin) => {
       const all = await admin.operators()
-      await print(
-        io.stdout,
-        options.write === 'json' ? `${toJson(all)}\n` : formatTable(COLUMNS, all),
-      )
+      await print(io.stdout, options.write === 'json' ? jsonText(all) : formatTable(COLUMNS, all))
     }),
   )
   ctlCommand(operator, 'show', 'the one of a region, under way or ended lately')
@@ -81,7 +78,7 @@ async function printOperator(
   operator: OperatorInfo,
   options: CtlOptions,
 ): Promise<void> {
-  const text = options.write === 'json' ? `${toJson(operator)}\n` : operatorText(operator)
+  const text = options.write === 'json' ? jsonText(operator) : operatorText(operator)
   await print(io.stdout, text)
 }
 
@@ -101,8 +98,4 @@ function operatorText(operator: OperatorInfo): string {
 function markOf(index: number, stepIndex: number, status: OperatorInfo['status']): string {
   if (index < stepIndex) return 'done '
   return index === stepIndex && status === 'running' ? 'now  ' : '-    '
-}
-
-function toJson(value: unknown): string {
-  return JSON.stringify(value, null, 2)
 }

@@ -7,7 +7,7 @@ import { type Peer, PeerRole } from '../../region/region.ts'
 import type { RegionStatus } from '../../store/port.ts'
 import type { CliIo } from '../cli/cli-io.ts'
 import { allRegions } from '../cli/cluster-view.ts'
-import { print } from '../cli/output.ts'
+import { jsonText, print } from '../cli/output.ts'
 import { type Column, formatFields, formatTable } from '../cli/table.ts'
 import type { CtlOptions } from './ctl-command.ts'
 
@@ -45,7 +45,7 @@ export async function printRegions(
   options: CtlOptions & { readonly limit?: number },
 ): Promise<void> {
   const regions = (await allRegions(pd)).slice(0, options.limit)
-  if (options.write === 'json') await print(io.stdout, `${toJson(regions.map(regionObject))}\n`)
+  if (options.write === 'json') await print(io.stdout, jsonText(regions.map(regionObject)))
   else await print(io.stdout, formatTable(REGION_COLUMNS, regions))
 }
 
@@ -114,7 +114,7 @@ export async function printRegion(
       address,
       ...(status === undefined ? { problem } : { status }),
     }))
-    await print(io.stdout, `${toJson({ ...regionObject(info), replicas: replicaObjects })}\n`)
+    await print(io.stdout, jsonText({ ...regionObject(info), replicas: replicaObjects }))
   } else {
     await print(io.stdout, regionText(info, replicas))
   }
@@ -198,8 +198,4 @@ function regionObject(info: RegionInfo): Record<string, unknown> {
 
 function peerObject(peer: Peer): Record<string, unknown> {
   return { ...peer, role: ROLE_NAMES[peer.role] }
-}
-
-function toJson(value: unknown): string {
-  return JSON.stringify(value, null, 2)
 }

@@ -14,7 +14,7 @@ import {
   heartbeatAgeMs,
   viewCluster,
 } from '../cli/cluster-view.ts'
-import { print } from '../cli/output.ts'
+import { jsonText, print } from '../cli/output.ts'
 import { formatCount, formatSeconds } from '../cli/progress.ts'
 import { type Column, formatFields, formatTable } from '../cli/table.ts'
 import { formatAbout } from '../units.ts'
@@ -76,7 +76,10 @@ export async function printStores(
   options: CtlOptions,
 ): Promise<void> {
   const rows = rowsOf(await viewCluster(pd, admin, Date.now()))
-  await print(io.stdout, options.write === 'json' ? json(rows) : formatTable(COLUMNS, rows))
+  await print(
+    io.stdout,
+    options.write === 'json' ? jsonText(rows.map(flat)) : formatTable(COLUMNS, rows),
+  )
 }
 
 export async function printStore(
@@ -89,7 +92,7 @@ export async function printStore(
   const view = await viewCluster(pd, admin, Date.now())
   const row = rowsOf(view).find(({ store }) => store.id === storeId)
   if (row === undefined) throw new PolyraftError('NotFound', `there is no store ${storeId}`)
-  if (options.write === 'json') await print(io.stdout, `${toJson(flat(row))}\n`)
+  if (options.write === 'json') await print(io.stdout, jsonText(flat(row)))
   else await print(io.stdout, storeText(row))
 }
 
@@ -126,7 +129,7 @@ export async function deleteStore(
   const { physicallyDestroyed = false, force = false } = options
   const { store, regions } = await admin.deleteStore(storeId, { physicallyDestroyed, force })
   if (options.write === 'json') {
-    await print(io.stdout, `${toJson({ ...store, regions })}\n`)
+    await print(io.stdout, jsonText({ ...store, regions }))
   } else await print(io.stdout, `${removalText(store, regions)}\n`)
 }
 
@@ -158,16 +161,8 @@ function rowsOf(view: ClusterView): StoreRow[] {
   })
 }
 
-function json(rows: readonly StoreRow[]): string {
-  return `${toJson(rows.map(flat))}\n`
-}
-
 function flat({ store, ...counts }: StoreRow): Record<string, unknown> {
   return { ...store, ...counts }
-}
-
-function toJson(value: unknown): string {
-  return JSON.stringify(value, null, 2)
 }
 
 function countBy(
