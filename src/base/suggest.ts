@@ -1,6 +1,6 @@
 /** "Did you mean …": the nearest of the known words, when one is near enough to be meant. */
 
-export function nearest(word: string, known: readonly string[]): string | undefined {
+function nearest(word: string, known: readonly string[]): string | undefined {
   let best: string | undefined
   let bestDistance = Math.max(2, Math.floor(word.length / 3)) + 1
   for (const candidate of known) {

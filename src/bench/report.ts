@@ -52,7 +52,7 @@ export class BenchReport {
   }
 }
 
-export function machineLine(): string {
+function machineLine(): string {
   const processors = cpus()
   const memory = (totalmem() / 1024 ** 3).toFixed(0)
   const model = processors[0]?.model ?? 'unknown processor'

@@ -42,7 +42,7 @@ export interface GrpcStoreConnectionOptions {
   readonly clock: Clock
 }
 
-export function defaultGrpcStoreConnectionOptions(): GrpcStoreConnectionOptions {
+function defaultGrpcStoreConnectionOptions(): GrpcStoreConnectionOptions {
   return {
     commandsMax: 16_384,
     connectTimeoutMs: 1000,

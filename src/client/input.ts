@@ -12,7 +12,7 @@ const COLUMN_FAMILIES: ReadonlySet<string> = new Set(['', 'default', 'lock', 'wr
 const PAGE_ROWS = 1024
 
 /** Copies: the caller may use its buffer again before the request is sent, or sent again. */
-export function toBytes(input: Bytes): Buffer {
+function toBytes(input: Bytes): Buffer {
   if (typeof input === 'string') return textBytes(input)
   if (input instanceof Uint8Array) return Buffer.from(input)
   throw new PolyraftError(

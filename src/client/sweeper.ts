@@ -6,7 +6,7 @@
 /** How late a deadline may be noticed. */
 export const SWEEP_MS = 50
 /** Wake-ups closer together than this share one sweep. */
-export const WAKE_MS_MIN = 5
+const WAKE_MS_MIN = 5
 
 /** Monotonic time at which the next sweep is wanted; undefined = nothing is pending. */
 export type Sweep = () => number | undefined

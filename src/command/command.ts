@@ -30,9 +30,9 @@ export const COMMAND_HEADER_BYTES = 14
 export const PUT_HEADER_BYTES = 8
 export const DELETE_HEADER_BYTES = 4
 /** The prefix in front of the user key. */
-export const KEY_PREFIX_BYTES = 1
+const KEY_PREFIX_BYTES = 1
 /** The flags behind the user value. */
-export const VALUE_FLAGS_BYTES = 1
+const VALUE_FLAGS_BYTES = 1
 
 /** Bytes that a put adds to a command. */
 export function putBytes(userKeyLength: number, userValueLength: number): number {

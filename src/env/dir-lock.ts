@@ -18,7 +18,7 @@ import { join } from 'node:path'
 import { PolyraftError, systemErrorCode } from '../base/errors.ts'
 import type { DirectoryLock } from './port.ts'
 
-export const LOCK_FILE = 'LOCK'
+const LOCK_FILE = 'LOCK'
 /** BSD open flag: flock(LOCK_EX) as part of open. */
 const O_EXLOCK = 0x20
 

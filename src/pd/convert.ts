@@ -28,16 +28,16 @@ import { mustBePeers, mustBeRegion } from './wire-checks.ts'
 
 const NANOS_PER_MS = 1_000_000
 
-export function peerFromWire(wire: WirePeer): Peer {
+function peerFromWire(wire: WirePeer): Peer {
   return { id: wire.id, storeId: wire.storeId, role: wire.role }
 }
 
 /** A peer that may be absent; servers also send one without ids for "none". */
-export function maybePeerFromWire(wire: WirePeer | null | undefined): Peer | undefined {
+function maybePeerFromWire(wire: WirePeer | null | undefined): Peer | undefined {
   return wire == null || wire.id === 0 ? undefined : peerFromWire(wire)
 }
 
-export function peerToWire(peer: Peer): WirePeer {
+function peerToWire(peer: Peer): WirePeer {
   return { id: peer.id, storeId: peer.storeId, role: peer.role }
 }
 

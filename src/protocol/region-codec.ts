@@ -24,12 +24,7 @@ const REGION_EPOCH = bytesTag(4)
 const REGION_PEERS = bytesTag(5)
 const SMALL = 64
 
-export function writeEpoch(
-  writer: ProtoWriter,
-  tag: number,
-  confVer: number,
-  version: number,
-): void {
+function writeEpoch(writer: ProtoWriter, tag: number, confVer: number, version: number): void {
   const mark = writer.begin(tag, 0)
   writer.uintField(EPOCH_CONF_VER, confVer)
   writer.uintField(EPOCH_VERSION, version)

@@ -43,7 +43,7 @@ export interface ClusterPlan {
   readonly resumed: boolean
 }
 
-export const STORES_DEFAULT = 3
+const STORES_DEFAULT = 3
 const HOST = '127.0.0.1'
 const PORT_MAX = 65_535
 

@@ -83,7 +83,7 @@ function sourceOf(name: string, { file = FLAGS, flags }: ConfigSource): string {
 }
 
 /** Reads TOML text into `values`. `file` is for messages. */
-export function readToml(file: string, text: string, values: Map<string, SettingValue>): void {
+function readToml(file: string, text: string, values: Map<string, SettingValue>): void {
   let root: Record<string, unknown>
   try {
     root = parse(text)

@@ -15,7 +15,7 @@ export interface StatusPage {
   readonly regions: Iterable<RegionStatus>
 }
 
-export function escapeHtml(text: string): string {
+function escapeHtml(text: string): string {
   return text.replace(/[&<>"']/g, (c) => `&#${c.charCodeAt(0)};`)
 }
 

@@ -48,7 +48,7 @@ import {
 } from './format.ts'
 
 /** Where a region stands once the snapshot is its data. */
-export function applyStateOf({ index, term }: SnapshotMeta): ApplyState {
+function applyStateOf({ index, term }: SnapshotMeta): ApplyState {
   return {
     appliedIndex: index,
     appliedTerm: term,

@@ -39,7 +39,7 @@ function neighbours(router: StoreRouter, storeId: StoreId): Set<StoreId> {
   return stores
 }
 
-export function diskNotice(from: StoreId, to: StoreId, state: number): RaftEnvelope {
+function diskNotice(from: StoreId, to: StoreId, state: number): RaftEnvelope {
   const message = newMessage(MessageType.Beat, 0)
   message.index = state
   return {

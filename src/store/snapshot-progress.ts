@@ -7,7 +7,7 @@ import type { RegionId, StoreId } from '../base/ids.ts'
 import { MIB } from '../base/limits.ts'
 import type { Logger } from '../base/logger.ts'
 
-export const SNAPSHOT_PHASES = ['build', 'send', 'receive', 'install'] as const
+const SNAPSHOT_PHASES = ['build', 'send', 'receive', 'install'] as const
 export type SnapshotPhase = (typeof SNAPSHOT_PHASES)[number]
 
 /** One that takes longer than this gets a line in the log, and another one each time as long. */

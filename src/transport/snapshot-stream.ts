@@ -49,7 +49,7 @@ export function encodeStreamAnswer(verdict: number, reason: string): Buffer {
   return new ByteWriter(64).u8(ANSWER).u8(verdict).text(reason).take()
 }
 
-export function encodeChunk(file: number, offset: number, bytes: Uint8Array): Buffer {
+function encodeChunk(file: number, offset: number, bytes: Uint8Array): Buffer {
   const payload = Buffer.allocUnsafeSlow(CHUNK_HEADER_BYTES + bytes.length)
   payload.set(bytes, CHUNK_HEADER_BYTES)
   return writeChunkHeader(payload, file, offset)

@@ -84,7 +84,7 @@ export class Progress {
   }
 }
 
-export function formatNumber(value: number): string {
+function formatNumber(value: number): string {
   return Math.round(value).toLocaleString('en-US')
 }
 
