@@ -1,6 +1,6 @@
 /** Everything that users and strangers can do wrong to a running cluster: refused, and no harm done. */
 import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { connect as connectSocket, createServer } from 'node:net'
+import { connect as connectSocket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Client, credentials, Metadata, type ServiceError, status } from '@grpc/grpc-js'
@@ -18,6 +18,7 @@ import { STORE_IDENT_KEY } from '../../src/region/keys.ts'
 import { frameOf } from '../../src/transport/frame.ts'
 import { encodeHello, TRANSPORT_VERSION } from '../../src/transport/handshake.ts'
 import { encode } from '../protocol/kvproto.ts'
+import { occupiedPort } from '../server/fixtures.ts'
 import { polyraft } from './cli.ts'
 import { TestCluster } from './harness.ts'
 
@@ -229,12 +230,9 @@ describe('data directories', () => {
   })
 
   it('a port for other stores that is in use is refused', async () => {
-    const taken = createServer()
-    await new Promise<void>((resolve) => taken.listen(0, '127.0.0.1', resolve))
-    const address = `127.0.0.1:${(taken.address() as { port: number }).port}`
+    const address = `127.0.0.1:${await occupiedPort()}`
     const line = await server(join(files, 'new'), cluster.pd, '--peer-addr', address)
     expect(line).toContain(`${address} for other stores is in use`)
-    taken.close()
   })
 
   it('a copy does not start beside the original', async () => {

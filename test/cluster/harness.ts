@@ -9,21 +9,11 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { builtUrl } from '../../src/base/built-url.ts'
 import { freePortBlock } from '../../src/bench/port-block.ts'
+import type { Pids } from '../../src/server/pids-file.ts'
 
 export const MAIN = fileURLToPath(builtUrl('server/main.js'))
 const READY_MS_MAX = 40_000
 const STOP_MS_MAX = 20_000
-
-export interface PidsFile {
-  readonly pd: number
-  readonly stores: readonly {
-    readonly id: number
-    readonly pid: number
-    readonly address: string
-    readonly status: string
-    readonly dir: string
-  }[]
-}
 
 export interface UpOptions {
   readonly stores?: number
@@ -71,8 +61,8 @@ export class TestCluster {
     return this.#process!.pid!
   }
 
-  pids(): PidsFile {
-    return JSON.parse(readFileSync(join(this.dir, 'pids.json'), 'utf8')) as PidsFile
+  pids(): Pids {
+    return readPids(this.dir)
   }
 
   /** Runs `polyraft up` until it prints its ready line. */
@@ -140,6 +130,10 @@ export class TestCluster {
   #report(what: string): string {
     return `polyraft up ${what}; its output:\n${this.output}`
   }
+}
+
+export function readPids(dir: string): Pids {
+  return JSON.parse(readFileSync(join(dir, 'pids.json'), 'utf8')) as Pids
 }
 
 /** 0 is one that does not run: to a signal it would be this very process and all around it. */

@@ -1,14 +1,12 @@
-import { once } from 'node:events'
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs'
-import { createServer } from 'node:net'
 import { join } from 'node:path'
-import { describe, expect, onTestFinished, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { lockDirectory } from '../../src/env/dir-lock.ts'
 import { claimDirectories } from '../../src/server/cluster-lock.ts'
 import { planCluster, type UpOptions } from '../../src/server/cluster-plan.ts'
 import { readStoreIds, writePids } from '../../src/server/pids-file.ts'
 import { WrongUsage } from '../../src/server/wrong-usage.ts'
-import { temporaryDirectory } from './fixtures.ts'
+import { occupiedPort, temporaryDirectory } from './fixtures.ts'
 
 function options(given: Partial<UpOptions> = {}): UpOptions {
   return {
@@ -29,17 +27,6 @@ async function clusterOf(stores: number): Promise<string> {
   const lock = await claimDirectories(plan)
   await lock.release()
   return plan.dir
-}
-
-async function occupiedPort(): Promise<number> {
-  const server = createServer()
-  server.listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  onTestFinished(() => {
-    server.close()
-  })
-  const bound = server.address()
-  return typeof bound === 'object' ? bound!.port : 0
 }
 
 test('three stores by default, each with free ports and a directory of its own', async () => {

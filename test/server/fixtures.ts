@@ -1,5 +1,7 @@
 /** A store and a placement driver that only pretend, and a place on disk. */
+import { once } from 'node:events'
 import { mkdtempSync, rmSync } from 'node:fs'
+import { type AddressInfo, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { onTestFinished } from 'vitest'
@@ -12,6 +14,17 @@ export function temporaryDirectory(): string {
   const dir = mkdtempSync(join(tmpdir(), 'polyraft-server-'))
   onTestFinished(() => rmSync(dir, { recursive: true, force: true }))
   return dir
+}
+
+/** Of the loopback interface, taken until the test is over. */
+export async function occupiedPort(): Promise<number> {
+  const server = createServer()
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  onTestFinished(() => {
+    server.close()
+  })
+  return (server.address() as AddressInfo).port
 }
 
 export function region(id: number, start: string, end: string): Region {

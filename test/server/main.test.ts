@@ -1,14 +1,12 @@
 import { execFile } from 'node:child_process'
-import { once } from 'node:events'
 import { chmodSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs'
-import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
-import { describe, expect, onTestFinished, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { builtUrl } from '../../src/base/built-url.ts'
 import { sampleConfig } from '../../src/server/config-sample.ts'
-import { temporaryDirectory } from './fixtures.ts'
+import { occupiedPort, temporaryDirectory } from './fixtures.ts'
 
 interface Outcome {
   readonly code: number
@@ -97,17 +95,6 @@ describe('failures are one line on standard error', () => {
     return stderr.trimEnd()
   }
 
-  async function occupy(): Promise<string> {
-    const server = createServer()
-    server.listen(0, '127.0.0.1')
-    await once(server, 'listening')
-    onTestFinished(() => {
-      server.close()
-    })
-    const bound = server.address()
-    return `127.0.0.1:${typeof bound === 'object' ? bound!.port : 0}`
-  }
-
   test('a misspelt key', async () => {
     const file = join(temporaryDirectory(), 'a.toml')
     writeFileSync(file, '[server]\nadr = "x:1"\n')
@@ -169,7 +156,7 @@ describe('failures are one line on standard error', () => {
 
   test('ports in use, each with its flag', async () => {
     const dir = temporaryDirectory()
-    const taken = await occupy()
+    const taken = `127.0.0.1:${await occupiedPort()}`
     const common = ['server', '--data-dir', dir, '--log-level', 'silent']
     expect(await failure(...common, '--addr', taken)).toContain(`${taken} (--addr) is in use`)
     const status = ['--addr', '127.0.0.1:0', '--status-addr', taken]

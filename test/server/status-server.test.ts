@@ -1,11 +1,9 @@
-import { once } from 'node:events'
-import { createServer } from 'node:http'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { silentLogger } from '../../src/base/logger.ts'
 import { PeerMetrics } from '../../src/peer/metrics.ts'
 import { formatMetrics } from '../../src/server/metrics.ts'
 import { type StatusServer, startStatusServer } from '../../src/server/status-server.ts'
-import { FakeStore, region } from './fixtures.ts'
+import { FakeStore, occupiedPort, region } from './fixtures.ts'
 
 const hostile = region(9, '<script>alert(1)</script>', '"quoted"')
 let store: FakeStore
@@ -139,11 +137,7 @@ test('only GET and HEAD', async () => {
 })
 
 test('a port in use is told with its flag', async () => {
-  const other = createServer()
-  other.listen(0, '127.0.0.1')
-  await once(other, 'listening')
-  const bound = other.address()
-  const port = typeof bound === 'object' ? bound!.port : 0
+  const port = await occupiedPort()
   const start = startStatusServer({
     listen: { host: '127.0.0.1', port },
     store,
@@ -153,5 +147,4 @@ test('a port in use is told with its flag', async () => {
     logger: silentLogger,
   })
   await expect(start).rejects.toThrow(`127.0.0.1:${port} (--status-addr) is in use`)
-  await new Promise((resolve) => other.close(resolve))
 })

@@ -5,8 +5,8 @@ import { join } from 'node:path'
 import { expect, onTestFinished, test } from 'vitest'
 import { systemErrorCode } from '../../src/base/errors.ts'
 import { freePortBlock } from '../../src/bench/port-block.ts'
-import type { Pids } from '../../src/server/pids-file.ts'
 import { polyraft, Running } from '../cluster/cli.ts'
+import { readPids } from '../cluster/harness.ts'
 import { temporaryDirectory } from './fixtures.ts'
 
 const FREE_PORTS = ['--pd-port', '0', '--store-port', '0', '--status-port', '0']
@@ -21,10 +21,6 @@ class Up extends Running {
       for (const pid of allPids(dir)) if (isAlive(pid)) process.kill(pid, 'SIGKILL')
     })
   }
-}
-
-function readPids(dir: string): Pids {
-  return JSON.parse(readFileSync(join(dir, 'pids.json'), 'utf8')) as Pids
 }
 
 function allPids(dir: string): number[] {
