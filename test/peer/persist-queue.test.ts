@@ -1,25 +1,11 @@
 import { describe, expect, it } from 'vitest'
 import { AssertionError } from '../../src/base/assert.ts'
 import { PersistQueue } from '../../src/peer/persist-queue.ts'
+import { newMessage } from '../../src/raft/message.ts'
 import { type Message, MessageType } from '../../src/raft/types.ts'
 
 function message(index: number): Message {
-  return {
-    type: MessageType.AppendResponse,
-    to: 1,
-    from: 2,
-    term: 1,
-    logTerm: 0,
-    index,
-    entries: [],
-    commit: 0,
-    commitTerm: 0,
-    snapshot: undefined,
-    reject: false,
-    rejectHint: 0,
-    requestSnapshot: 0,
-    context: new Uint8Array(),
-  }
+  return { ...newMessage(MessageType.AppendResponse, 1), from: 2, term: 1, index }
 }
 
 function persisted(queue: PersistQueue, number: number) {

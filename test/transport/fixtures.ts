@@ -1,8 +1,8 @@
 /** Envelopes, observers and stores shared by the transport tests. */
-import { EMPTY_BYTES } from '../../src/base/bytes.ts'
 import { seededRandom } from '../../src/base/clock.ts'
 import type { StoreId } from '../../src/base/ids.ts'
 import type { Logger } from '../../src/base/logger.ts'
+import { newMessage } from '../../src/raft/message.ts'
 import { type Message, MessageType } from '../../src/raft/types.ts'
 import type { TransportLimits } from '../../src/transport/limits.ts'
 import type {
@@ -13,24 +13,8 @@ import type {
 } from '../../src/transport/port.ts'
 import { createTcpTransport, type TcpTransport } from '../../src/transport/tcp-transport.ts'
 
-export function message(fields: Partial<Message> = {}): Message {
-  return {
-    type: MessageType.Heartbeat,
-    to: 2,
-    from: 1,
-    term: 7,
-    logTerm: 0,
-    index: 0,
-    entries: [],
-    commit: 0,
-    commitTerm: 0,
-    snapshot: undefined,
-    reject: false,
-    rejectHint: 0,
-    requestSnapshot: 0,
-    context: EMPTY_BYTES,
-    ...fields,
-  }
+function message(fields: Partial<Message>): Message {
+  return { ...newMessage(MessageType.Heartbeat, 2), from: 1, term: 7, ...fields }
 }
 
 export function envelope(to: StoreId, fields: Partial<Message> = {}, from = 1): RaftEnvelope {
