@@ -72,6 +72,15 @@ it('a hard state of before, which had waited for a write, is not written behind 
   expect(fixture.log.state!.hardState).toMatchObject({ term: 7, commit: 50 })
 })
 
+it('a vote of the term outlives the log that it was in', () => {
+  fixture.receive(3, { type: MessageType.RequestVote, term: 6, index: 5, logTerm: 5 })
+  fixture.sync()
+  expect(fixture.log.state!.hardState).toMatchObject({ term: 6, vote: 30 })
+  fixture.receiveSnapshot(50, 6)
+  fixture.round({ tag: PeerTag.SnapshotInstall, phase: 'recorded' })
+  expect(fixture.log.unsynced.at(-1)!.hardState).toEqual({ term: 6, vote: 30, commit: 50 })
+})
+
 describe('a replica that was deposed, and gets a snapshot', () => {
   it('tells the clients of its proposals that their outcome is open', () => {
     fixture.lead()
