@@ -1,9 +1,12 @@
 /** What is told when, measured by what is on disk; and what a crash may take away. */
 import { describe, expect, it } from 'vitest'
+import { ColumnFamily } from '../../src/engine/port.ts'
 import { PeerTag } from '../../src/peer/messages.ts'
 import type { Peer } from '../../src/peer/peer.ts'
 import { newMessage } from '../../src/raft/message.ts'
 import { MessageType } from '../../src/raft/types.ts'
+import { applyStateKey } from '../../src/region/keys.ts'
+import { decodeApplyState } from '../../src/region/state.ts'
 import { World } from './world.ts'
 
 function followers(leader: Peer): number[] {
@@ -203,4 +206,31 @@ describe('leadership that ends', () => {
       expect(next?.self.storeId).not.toBe(storeId)
     }
   })
+})
+
+it('a start gives up no log that a power loss could want back', async () => {
+  const config = {
+    raftLogGcTickIntervalMs: 100,
+    raftLogGcThreshold: 1,
+    raftLogReserveMaxTicks: 0,
+    storeIoPoolSize: 0,
+  }
+  const world = await World.open({ stores: 1, config })
+  await world.awaitLeader()
+  for (let i = 0; i < 10; i++) await world.answered(world.put(1, `k${i}`, 'v'))
+  const truncated = () =>
+    decodeApplyState(world.store(1).engine.get(ColumnFamily.Raft, applyStateKey(1))!).truncatedIndex
+  const before = world.store(1).peer(1)!.raft.firstIndex
+  // Apply has given the log up, and the engine's barrier has not come yet.
+  await world.until(() => truncated() >= before)
+  expect(world.store(1).peer(1)!.raft.firstIndex).toBe(before)
+  world.stop(1, 'kill')
+  expect(await world.restart(1)).toBe(true)
+  await world.until(() => world.store(1).peer(1)!.raft.firstIndex > before)
+  world.stop(1, 'power-loss')
+  expect(await world.restart(1)).toBe(true)
+  await world.awaitLeader()
+  for (let i = 0; i < 10; i++) {
+    expect((await world.answered(world.get(1, `k${i}`))).value).toBe('v')
+  }
 })
