@@ -1,6 +1,7 @@
 /**
  * The only door to the disk. Calls are synchronous: they are made on threads that may wait (store
- * writers, region workers), at start-up, or by a simulator that has one thread for everything.
+ * writers, snapshot worker, readers of old entries), at start-up, or by a simulator that has one thread
+ * for everything.
  *
  * INVARIANTS
  * - write() wrote all bytes or threw; a read is short only at the end of the file.
