@@ -11,7 +11,7 @@
  * A follower whose disk is full is as one that is slow: it answers heartbeats, votes, and takes what
  * it lacks once it has room. Its group goes on with the others.
  */
-import type { DiskState } from '../base/disk-state.ts'
+import { type DiskState, diskStateText } from '../base/disk-state.ts'
 import type { StoreId } from '../base/ids.ts'
 import { RawKind, type RawRequest, type RegionError } from '../protocol/raw.ts'
 import { type Message, MessageType } from '../raft/types.ts'
@@ -41,8 +41,7 @@ function takes(state: DiskState, frees: boolean): boolean {
 function diskFull(state: DiskState, storeIds: readonly StoreId[]): RegionError {
   const ids = storeIds.join(', ')
   const which = storeIds.length === 1 ? `disk of store ${ids} is` : `disks of stores ${ids} are`
-  const what = state === 'almost-full' ? 'almost full' : 'full'
-  const reason = `the ${which} ${what}: free space there, or add a store`
+  const reason = `the ${which} ${diskStateText(state)}: free space there, or add a store`
   return { code: 'DiskFull', message: reason, storeIds, reason }
 }
 
