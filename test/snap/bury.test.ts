@@ -10,6 +10,7 @@ import {
   RegionStateKind,
   type Tombstone,
 } from '../../src/region/state.ts'
+import { SNAPSHOT_FAMILIES } from '../../src/snap/builder.ts'
 import { buryReplica } from '../../src/snap/bury.ts'
 import { dump, fill, region } from './support.ts'
 
@@ -79,4 +80,23 @@ it('may be done again', () => {
   store(REMOVED)
   for (let i = 0; i < 2; i++) buryReplica(engine, REMOVED)
   expect(stored()).toEqual({ ...REMOVED, cleared: true })
+})
+
+it('nothing goes before the tombstone is on disk, and what follows is durable', () => {
+  store({ kind: Normal, region: region() })
+  engine.sync()
+  const onDisk = (): RegionState => decodeRegionState(engine.getSynced(ColumnFamily.Raft, KEY)!)
+  const found: RegionState[] = []
+  const deleteRange = engine.deleteRange.bind(engine)
+  engine.deleteRange = (cf, start, end) => {
+    found.push(onDisk())
+    deleteRange(cf, start, end)
+  }
+  buryReplica(engine, tombstone({}))
+  expect(found).toHaveLength(SNAPSHOT_FAMILIES.length)
+  for (const state of found) expect(state).toMatchObject({ peerId: 70, cleared: false })
+  expect(dump(engine)).toEqual({})
+  // The end of the raft log comes next, and is durable at once.
+  engine.crash()
+  expect(onDisk()).toMatchObject({ kind: Dead, peerId: 70 })
 })
