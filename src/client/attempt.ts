@@ -11,10 +11,13 @@ import type { RawRequest } from '../protocol/raw.ts'
 
 /** A store that says nothing at all for this long is left for another replica. */
 const SILENT_MS_MAX = 1000
-/** One that answers others, but not this attempt. */
-const ATTEMPT_MS_MAX = 2000
-/** 2, 4, 8, 16 s. */
-const DOUBLINGS_MAX = 3
+/**
+ * One that answers others, but not this attempt. No longer than an election takes: what was lost with a
+ * leader has expired by then, so that no outcome has to be held back for it.
+ */
+const ATTEMPT_MS_MAX = 1000
+/** 1, 2, 4, 8, 16 s. */
+const DOUBLINGS_MAX = 4
 /** A store in trouble: what three of them on two busy processors replicate is a few times that. */
 const BYTES_PER_MS_LEAST = (4 * MIB) / 1000
 
