@@ -10,7 +10,7 @@ export interface CallOptions {
   /**
    * Sends a put or delete again whose answer was lost, until it is answered. So one call may write
    * more than once before it returns, over what another client wrote meanwhile. `false`: such a write
-   * fails with `Undetermined`. Default: true.
+   * fails with `Undetermined`, once its connection broke or its time is up. Default: true.
    */
   readonly retryWrites?: boolean
 }

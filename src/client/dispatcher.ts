@@ -161,7 +161,9 @@ export class Dispatcher implements ResponseSink {
     request.peerId = entry.leader.id
     request.storeId = entry.leader.storeId
     request.expiresAtMs = call.deadlineMs
-    request.attemptMsMax = attemptMsMax(call.unanswered)
+    request.attemptMsMax = this.#isOnlyOne(request)
+      ? call.deadlineMs - nowMs
+      : attemptMsMax(call.unanswered)
     request.sent = false
     call.link = link
     call.attempts++
@@ -356,12 +358,19 @@ export class Dispatcher implements ResponseSink {
   }
 
   #sweepAttempt(call: Call, nowMs: number): void {
-    const { sent, expiresAtMs, storeId } = call.request!
+    const request = call.request!
+    const { sent, expiresAtMs, storeId } = request
     const silent = this.#suspectWhenSilent(call, nowMs)
     // What has not left yet waits for its turn, and is worth no more elsewhere.
     if (!silent && (!sent || nowMs < expiresAtMs)) return
+    if (sent && this.#isOnlyOne(request)) return
     const ageMs = Math.round(nowMs - call.sentAtMs)
     this.#abandon(call, `store ${storeId} did not answer in ${ageMs} ms`, nowMs)
+  }
+
+  /** Nothing is sent in its place: there is no reason not to wait for its answer. */
+  #isOnlyOne(request: RawRequest): boolean {
+    return !this.#retryWrites && isWrite(request.kind)
   }
 
   #suspectWhenSilent(call: Call, nowMs: number): boolean {

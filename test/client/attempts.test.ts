@@ -109,3 +109,24 @@ test('closing leaves open what was sent, and nothing else', async () => {
   await kv.close()
   expect(await Promise.all(codes)).toEqual(['Undetermined', 'Closed', 'Closed', 'Closed'])
 })
+
+test('a write that is not sent again waits for its answer until its deadline', async () => {
+  await kv.close()
+  kv = cluster.client(10_000, false)
+  cluster.unanswered.add('slow')
+  const put = kv.put('slow', 'v')
+  await chat(5_000)
+  expect(times('slow')).toBe(1)
+  const [only] = cluster.hung
+  expect(only!.durationMsMax).toBe(10_000)
+  only!.sink.respond(only!, cluster.execute(only!))
+  await put
+
+  cluster.modes.set(1, 'hang')
+  const never = expect(kv.put('slow', 'w')).rejects.toMatchObject({
+    code: 'Undetermined',
+    data: { attempts: 1 },
+  })
+  await vi.advanceTimersByTimeAsync(10_100)
+  await never
+})
