@@ -1,4 +1,6 @@
 /** `polyraft up` as a user has it: real processes, real ports, real directories. */
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { readdirSync, readFileSync, rmSync } from 'node:fs'
 import { getPriority } from 'node:os'
 import { join } from 'node:path'
@@ -223,4 +225,28 @@ test('a second signal kills what does not stop', async () => {
   expect(await up.stop('SIGTERM')).toBe(1)
   expect(allPids(dir)).toEqual([])
   while (pids.some(isAlive)) await new Promise((resolve) => setImmediate(resolve))
+})
+
+test('a signal to npm start reaches it: no shell stays in between', async () => {
+  const { scripts } = JSON.parse(readFileSync('package.json', 'utf8')) as {
+    scripts: { start: string }
+  }
+  const dir = join(temporaryDirectory(), 'data')
+  const command = [scripts.start, '--stores', '1', '--dir', dir, ...FREE_PORTS].join(' ')
+  // As npm runs it, which gives a signal to this shell alone.
+  const child = spawn('sh', ['-c', command], { stdio: ['ignore', 'pipe', 'inherit'] })
+  let output = ''
+  child.stdout.on('data', (chunk: Buffer) => {
+    output += chunk.toString()
+  })
+  const ended = once(child, 'close')
+  onTestFinished(() => {
+    for (const pid of allPids(dir)) if (isAlive(pid)) process.kill(pid, 'SIGKILL')
+  })
+  await expect.poll(() => output, { timeout: 30_000 }).toMatch(/^ready/m)
+  const pids = allPids(dir)
+  expect(pids).toHaveLength(2)
+  child.kill('SIGTERM')
+  expect(await ended).toEqual([0, null])
+  expect(pids.filter(isAlive)).toEqual([])
 })
